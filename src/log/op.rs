@@ -140,6 +140,13 @@ pub enum DiskOp {
         /// What is left, in bytes.
         len: u32,
     },
+    /// A small file, written whole and not synced: its content carries its own checksum, and it can be made again.
+    Put {
+        /// Its name.
+        name: FileName,
+        /// All of its content.
+        bytes: Bytes,
+    },
     /// A small file, replaced whole: temporary name, write, sync, rename, sync of the directory.
     Replace {
         /// Its name.
