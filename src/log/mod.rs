@@ -2,9 +2,17 @@
 
 mod acknowledged;
 mod config;
+mod epochs;
+mod index;
 mod mark;
 mod op;
+mod time_index;
+mod txn_index;
 
 pub use config::{Cleanup, ConfigError, LogConfig, TopicCodec};
+pub use epochs::{EpochCache, EpochEntry};
+pub use index::{IndexError, OffsetEntry, OffsetIndex, OffsetIndexView};
 pub use mark::FlushedMark;
 pub use op::{DiskOp, FileId, FileName, OpSeq, Part, Remove, Sync, SyncId};
+pub use time_index::{TimeEntry, TimeIndex, TimeIndexView};
+pub use txn_index::{AbortedTxn, TxnIndex};
