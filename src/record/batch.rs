@@ -6,6 +6,7 @@ use crate::epoch::{LeaderEpoch, ProducerEpoch, Sequence};
 use crate::id::ProducerId;
 use crate::offset::Offset;
 use crate::record::attributes::{Attributes, Codec, TimestampType};
+use crate::record::compress::{CodecError, DecompressLimit};
 use crate::record::header::Header;
 use crate::record::stamp::Stamp;
 use crate::time::Timestamp;
@@ -108,18 +109,44 @@ impl Batch {
         Ok(Self { stamp, header, body: bytes.slice(Stamp::BYTES..size) })
     }
 
-    /// The batch of these parts, whose checksum the caller has just computed.
-    pub(crate) fn from_parts(header: Header, records: &[u8]) -> Result<Self, BatchError> {
-        let mut bytes = Vec::with_capacity(Header::BYTES + records.len());
-        bytes.extend_from_slice(&header.encode());
-        bytes.extend_from_slice(records);
-        let batch_length = bytes.len() - Header::LOG_OVERHEAD;
-        let length = i32::try_from(batch_length)
-            .map_err(|_| BatchError::InvalidLength { length: i32::MAX, min: Header::LENGTH_MIN })?;
-        bytes[8..12].copy_from_slice(&length.to_be_bytes());
+    /// Seals the records in `bytes`, which begin with room for a header: writes `header` there, its length and its
+    /// checksum counted anew. Nothing is copied.
+    pub(crate) fn sealed(header: Header, mut bytes: Vec<u8>) -> Result<Self, BatchError> {
+        let invalid = BatchError::InvalidLength { length: i32::MAX, min: Header::LENGTH_MIN };
+        let room = bytes.first_chunk_mut::<{ Header::BYTES }>().ok_or(invalid)?;
+        *room = header.encode();
+        let batch_length = i32::try_from(bytes.len() - Header::LOG_OVERHEAD).map_err(|_| invalid)?;
+        bytes[8..12].copy_from_slice(&batch_length.to_be_bytes());
         let crc = crc32c(&bytes[Header::CHECKED_FROM..]);
         bytes[17..21].copy_from_slice(&crc.to_be_bytes());
-        Self::parse(&Bytes::from(bytes))
+        let (stamp, header) = check_header(&bytes)?;
+        Ok(Self { stamp, header, body: Bytes::from(bytes).slice(Stamp::BYTES..) })
+    }
+
+    /// The same records under other attributes and another largest timestamp: one copy, checksum counted anew.
+    pub(crate) fn with_timestamps(&self, attributes: Attributes, max_timestamp: Timestamp) -> Result<Self, BatchError> {
+        let header = Header { attributes, max_timestamp: max_timestamp.as_millis(), ..self.header };
+        let mut bytes = Vec::with_capacity(self.size() as usize);
+        bytes.resize(Stamp::BYTES, 0);
+        bytes.extend_from_slice(&self.body);
+        Self::sealed(header, bytes)
+    }
+
+    /// What compaction leaves of the batch when all of its records go, but its place must be kept: its header, with no
+    /// records, no codec, no base timestamp and no delete horizon.
+    #[must_use]
+    pub fn emptied(&self) -> Self {
+        let header = Header {
+            attributes: self.header.attributes.with_codec(Codec::None).without_delete_horizon(),
+            base_timestamp: Timestamp::NONE.as_millis(),
+            record_count: 0,
+            batch_length: Header::LENGTH_MIN as i32,
+            ..self.header
+        };
+        let crc = crc32c(&header.encode()[Header::CHECKED_FROM..]);
+        let header = Header { crc, ..header };
+        let body = Bytes::copy_from_slice(&header.encode()[Stamp::BYTES..]);
+        Self { stamp: Stamp { batch_length: Header::LENGTH_MIN, ..self.stamp }, header, body }
     }
 
     /// The same batch at another place: only the stamp differs, the bytes are shared.
@@ -156,6 +183,14 @@ impl Batch {
     /// The records' bytes, compressed if the batch is.
     pub fn payload(&self) -> Bytes {
         self.body.slice(Header::BYTES - Stamp::BYTES..)
+    }
+
+    /// The records' bytes, decompressed; shared if they are not compressed.
+    pub(crate) fn payload_decompressed(&self, limit: DecompressLimit) -> Result<Bytes, CodecError> {
+        match self.codec() {
+            Codec::None => Ok(self.payload()),
+            codec => codec.decompress(&self.payload(), limit).map(Bytes::from),
+        }
     }
 
     /// A copy of the whole batch, stamp and body in one.

@@ -2,11 +2,20 @@
 
 mod attributes;
 mod batch;
+mod build;
+mod compress;
 mod header;
+mod record;
+mod records;
 mod stamp;
+mod varint;
 
 pub use attributes::{Attributes, Codec, TimestampType};
 pub(crate) use batch::crc32c;
 pub use batch::{Batch, BatchError, ProducerStamp};
+pub use build::{BatchBuilder, BuildError, NewRecord};
+pub use compress::{CodecError, DecompressLimit};
 pub use header::Header;
+pub use record::{HeaderIter, Headers, Record, RecordFault};
+pub use records::{RecordError, RecordIter, Records};
 pub use stamp::Stamp;
