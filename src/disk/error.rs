@@ -95,9 +95,15 @@ pub enum DiskErrorKind {
     /// Someone holds the lock.
     #[error("already locked")]
     AlreadyLocked,
+    /// A name is longer than the file system takes.
+    #[error("the name is too long")]
+    NameTooLong,
     /// The file is shorter than what was asked for.
     #[error("the file ends before that")]
     UnexpectedEnd,
+    /// The process is over, as a test has asked of a [`MemDisk`](crate::disk::MemDisk): nothing works any more.
+    #[error("stopped by the test")]
+    Stopped,
     /// Anything else, in the system's words.
     #[error("{message}")]
     Io {

@@ -1,10 +1,13 @@
 //! Disks: the one seam between the log and the world.
 //!
 //! [`Disk`] knows names, handles and bytes, and nothing of logs. One `Disk` is one log directory; every path is
-//! relative to it. [`MemDisk`](mem) knows what was synced and can lose, tear, reorder, fail and fill up;
-//! [`FileDisk`](file) is the real file system.
+//! relative to it. [`MemDisk`] knows what was synced and can lose, tear, reorder, fail and fill up;
+//! [`FileDisk`] is the real file system.
 
 mod error;
+mod file;
+mod map;
+pub mod mem;
 mod path;
 
 use std::ffi::OsString;
@@ -12,6 +15,8 @@ use std::ffi::OsString;
 use bytes::Bytes;
 
 pub use error::{DiskCall, DiskError, DiskErrorKind};
+pub use file::{FileDisk, FileDiskFile, FileDiskLock};
+pub use mem::MemDisk;
 pub use path::DiskPath;
 
 use crate::time::Timestamp;
@@ -20,11 +25,11 @@ use crate::time::Timestamp;
 ///
 /// Every call is one crash point and one fail point. What a call did is durable only after the matching sync: bytes
 /// and length after [`DiskFile::sync`], names after [`Disk::sync_dir`] of the directory that holds them.
-pub trait Disk: Clone + Send + std::marker::Sync + 'static {
+pub trait Disk: Clone + Send + Sync + 'static {
     /// An open file. Dropping it closes it; the file may have been renamed or removed meanwhile.
     type File: DiskFile;
     /// A held lock, released when dropped or when the process dies.
-    type Lock: Send + std::marker::Sync + 'static;
+    type Lock: Send + Sync + 'static;
 
     /// Opens a regular file. Never follows a symbolic link.
     fn open(&self, path: &DiskPath, how: OpenHow) -> Result<Self::File, DiskError>;
@@ -49,10 +54,11 @@ pub trait Disk: Clone + Send + std::marker::Sync + 'static {
 }
 
 /// An open file of a [`Disk`].
-pub trait DiskFile: Send + std::marker::Sync + 'static {
+pub trait DiskFile: Send + Sync + 'static {
     /// Reads at `position`. May read less than asked for; 0 only at the end of the file.
     fn read_at(&self, position: u64, into: &mut [u8]) -> Result<usize, DiskError>;
     /// Writes the parts one behind the other from `position` on. May write less than all; then call again.
+    /// Never 0 if there was anything to write.
     fn write_at(&self, position: u64, parts: &[&[u8]]) -> Result<usize, DiskError>;
     /// Gives the file blocks up to `len` without changing its length.
     fn reserve(&self, len: u64) -> Result<(), DiskError>;

@@ -12,6 +12,14 @@ impl DiskPath {
         Self(String::new())
     }
 
+    /// The path `text`, names joined by `/`, empty for the root; `None` if [`join`](Self::join) refuses a name.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.is_empty() {
+            return Some(Self::root());
+        }
+        text.split('/').try_fold(Self::root(), |path, name| path.join(name))
+    }
+
     /// The entry `name` within this directory; `None` if `name` is empty, `.` or `..`, or has a `/` or a NUL in it.
     pub fn join(&self, name: &str) -> Option<Self> {
         let illegal = name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']);
@@ -31,6 +39,11 @@ impl DiskPath {
     /// The directory that holds this entry; the root holds itself.
     pub fn parent(&self) -> Self {
         Self(self.0.rsplit_once('/').map_or("", |(parent, _)| parent).to_owned())
+    }
+
+    /// The names on the way from the root to this entry.
+    pub fn names(&self) -> impl DoubleEndedIterator<Item = &str> {
+        self.0.split('/').filter(|name| !name.is_empty())
     }
 
     /// The last name; empty for the root.
