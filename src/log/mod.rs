@@ -6,6 +6,7 @@ mod epochs;
 mod index;
 mod mark;
 mod op;
+mod producers;
 mod time_index;
 mod txn_index;
 
@@ -14,5 +15,9 @@ pub use epochs::{EpochCache, EpochEntry};
 pub use index::{IndexError, OffsetEntry, OffsetIndex, OffsetIndexView};
 pub use mark::FlushedMark;
 pub use op::{DiskOp, FileId, FileName, OpSeq, Part, Remove, Sync, SyncId};
+pub use producers::{
+    BatchMeta, CompletedTxn, Content, Marker, MarkerRules, Outcome, ProducerBatch, ProducerChange, ProducerEntry,
+    ProducerError, ProducerState, ProducerUndo, UnknownProducer, Verdict,
+};
 pub use time_index::{TimeEntry, TimeIndex, TimeIndexView};
 pub use txn_index::{AbortedTxn, TxnIndex};
