@@ -112,7 +112,8 @@ impl Batch {
             last_offset_delta: self.last_offset_delta(),
             base_timestamp: self.header().base_timestamp,
             append_time,
-            base_sequence: self.producer().and_then(|producer| producer.base_sequence),
+            // Kafka's coordinators write a sequence without a producer id, and its readers show it.
+            base_sequence: Sequence::new(self.header().base_sequence),
             count: self.record_count(),
         };
         Ok(Records(Inner::Batch { bytes, frame }))
