@@ -83,7 +83,10 @@ pub enum BatchError {
         /// How many offsets the batch takes.
         offsets: i64,
     },
-    /// The codec bits name none.
+    /// Legacy: the key and the value do not fill the message.
+    #[error("the fields do not fill the message")]
+    InvalidFields,
+    /// The codec bits name none, or one that the format does not know.
     #[error("codec {codec} is not known")]
     UnsupportedCodec {
         /// The bits.

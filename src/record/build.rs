@@ -7,7 +7,7 @@
 
 use crate::record::attributes::{Attributes, Codec, TimestampType};
 use crate::record::batch::{Batch, BatchError, ProducerStamp};
-use crate::record::compress::{self, CodecError};
+use crate::record::compress::CodecError;
 use crate::record::header::Header;
 use crate::record::record::{Headers, Record};
 use crate::record::varint;
@@ -350,7 +350,7 @@ fn compressed(codec: Codec, level: Option<i32>, bytes: &[u8]) -> Result<Vec<u8>,
     let records = &bytes[Header::BYTES..];
     let mut out = Vec::with_capacity(Header::BYTES + records.len() / 2);
     out.resize(Header::BYTES, 0);
-    compress::compress(codec, level, records, &mut out)?;
+    codec.compress(level, records, &mut out)?;
     Ok(out)
 }
 

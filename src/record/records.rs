@@ -12,6 +12,7 @@ use crate::offset::Offset;
 use crate::record::attributes::TimestampType;
 use crate::record::batch::Batch;
 use crate::record::compress::{CodecError, DecompressLimit};
+use crate::record::legacy::{LegacyIter, LegacyRecords};
 use crate::record::record::{RawRecord, Record, RecordFault};
 use crate::time::Timestamp;
 
@@ -79,6 +80,7 @@ pub struct Records(Inner);
 #[derive(Clone, Debug)]
 enum Inner {
     Batch { bytes: Bytes, frame: Frame },
+    Legacy(LegacyRecords),
 }
 
 /// What a batch says about all of its records.
@@ -121,12 +123,17 @@ impl Batch {
 }
 
 impl Records {
+    pub(crate) const fn legacy(records: LegacyRecords) -> Self {
+        Self(Inner::Legacy(records))
+    }
+
     /// The records in order of their offsets.
     pub fn iter(&self) -> RecordIter<'_> {
         RecordIter(match &self.0 {
             Inner::Batch { bytes, frame } => {
                 Cursor::Batch(BatchIter { rest: bytes, frame, index: 0, delta_min: 0, ended: false })
             }
+            Inner::Legacy(records) => Cursor::Legacy(records.iter()),
         })
     }
 }
@@ -147,6 +154,7 @@ pub struct RecordIter<'a>(Cursor<'a>);
 #[derive(Clone, Debug)]
 enum Cursor<'a> {
     Batch(BatchIter<'a>),
+    Legacy(LegacyIter<'a>),
 }
 
 impl<'a> Iterator for RecordIter<'a> {
@@ -156,6 +164,7 @@ impl<'a> Iterator for RecordIter<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         match &mut self.0 {
             Cursor::Batch(iter) => iter.next(),
+            Cursor::Legacy(iter) => iter.next(),
         }
     }
 }
