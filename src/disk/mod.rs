@@ -4,20 +4,26 @@
 //! relative to it. [`MemDisk`] knows what was synced and can lose, tear, reorder, fail and fill up;
 //! [`FileDisk`] is the real file system.
 
+mod dirs;
 mod error;
 mod file;
 mod map;
+mod marks;
 pub mod mem;
 mod path;
+mod sums;
 
 use std::ffi::OsString;
 
 use bytes::Bytes;
 
+pub use dirs::{Aside, DirName, DirNameError, DirsError, Place, choose, partition_dirs, place};
 pub use error::{DiskCall, DiskError, DiskErrorKind};
 pub use file::{FileDisk, FileDiskFile, FileDiskLock};
+pub use marks::{BadCopy, BadMark, MARKS_FILE, MarkCopy, MarkFile, Marks, MarksError};
 pub use mem::MemDisk;
 pub use path::DiskPath;
+pub use sums::{BLOCK_BYTES, BadBlock, BuilderError, FileSum, IndexSums, Sums, SumsBuilder, SumsError};
 
 use crate::time::Timestamp;
 

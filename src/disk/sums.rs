@@ -1,0 +1,420 @@
+//! `<base>.sums`: the checksums of a sealed segment, a file of our own that Kafka ignores.
+//!
+//! The checksum of a batch leaves the first 17 bytes of its header open. Here every byte of the `.log` is covered, by a
+//! CRC-32 for each block of 64 KiB, and so are the index files. A builder sums up while the segment grows; once the
+//! segment is sealed, the file is written and never changes. Whoever replaces a segment removes its `.sums` first.
+//!
+//! ```text
+//! magic u32 | version u16 | log2 of the block size u16 | length of the log u32
+//! | length u32, crc u32 of .index | the same of .timeindex | the same of .txnindex
+//! | crc u32 of each block of the log | crc u32 of all before
+//! ```
+//!
+//! - May use: nothing but CRC-32.
+//! - Must not know: files, offsets, batches.
+//! - Always true: there are as many sums as the log has blocks, the last of which may be short.
+
+use std::ops::Range;
+
+/// How many bytes of the log one sum covers.
+pub const BLOCK_BYTES: u32 = 1 << BLOCK_SHIFT;
+const BLOCK_SHIFT: u16 = 16;
+/// The format that this version writes, and the last that it reads.
+const VERSION: u16 = 1;
+const MAGIC: u32 = u32::from_be_bytes(*b"OtSU");
+/// The longest log file, as Kafka has it.
+const LOG_BYTES_MAX: u32 = i32::MAX as u32;
+/// All in front of the sums of blocks.
+const HEAD_BYTES: usize = 36;
+
+/// The checksums of a sealed segment.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Sums {
+    log_len: u32,
+    blocks: Vec<u32>,
+    indexes: IndexSums,
+}
+
+/// The checksums of a segment's index files. A file that is not there counts as an empty one.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct IndexSums {
+    /// Of the `.index`.
+    pub offset_index: FileSum,
+    /// Of the `.timeindex`.
+    pub time_index: FileSum,
+    /// Of the `.txnindex`.
+    pub txn_index: FileSum,
+}
+
+/// The checksum of a whole file.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct FileSum {
+    /// Its length in bytes.
+    pub len: u32,
+    /// The CRC-32 of its bytes.
+    pub crc: u32,
+}
+
+impl FileSum {
+    /// The sum of these bytes, which must be fewer than 4 GiB.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self { len: bytes.len() as u32, crc: crc32fast::hash(bytes) }
+    }
+}
+
+/// Why a `.sums` file was refused. The segment can be read without it.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum SumsError {
+    /// It is too short, or too long, for what it says.
+    #[error("it has {found} bytes, {expected} are due")]
+    Length {
+        /// How many it has.
+        found: u64,
+        /// How many it should have.
+        expected: u64,
+    },
+    /// It does not begin like one.
+    #[error("it begins with {found:#010x}, which is no file of sums")]
+    Magic {
+        /// What it begins with.
+        found: u32,
+    },
+    /// A later version of this library wrote it.
+    #[error("format {found}, at most {max} is known here")]
+    UnsupportedFormat {
+        /// The format it is in.
+        found: u16,
+        /// The last that is known.
+        max: u16,
+    },
+    /// Its bytes do not match their checksum.
+    #[error("checksum is {computed:#010x}, the file says {stored:#010x}")]
+    Checksum {
+        /// What the file says.
+        stored: u32,
+        /// What its bytes give.
+        computed: u32,
+    },
+    /// The block size, or the length of the log, is none that this version writes.
+    #[error("the {field} is {found}")]
+    Nonsense {
+        /// Which field.
+        field: &'static str,
+        /// What it says.
+        found: u32,
+    },
+}
+
+/// A block of a log that is not what was written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("bytes {from}..{to} of the log: checksum is {computed:#010x}, it should be {stored:#010x}")]
+pub struct BadBlock {
+    /// Where the block begins.
+    pub from: u32,
+    /// Where it ends.
+    pub to: u32,
+    /// What it should be.
+    pub stored: u32,
+    /// What the bytes give.
+    pub computed: u32,
+}
+
+impl Sums {
+    /// How long the log is, in bytes.
+    pub fn log_len(&self) -> u32 {
+        self.log_len
+    }
+
+    /// How many blocks it has.
+    pub fn block_count(&self) -> u32 {
+        self.blocks.len() as u32
+    }
+
+    /// The sums of the index files.
+    pub fn indexes(&self) -> &IndexSums {
+        &self.indexes
+    }
+
+    /// The block that holds this position, `None` past the end.
+    pub fn block_at(&self, position: u32) -> Option<u32> {
+        (position < self.log_len).then(|| position >> BLOCK_SHIFT)
+    }
+
+    /// The bytes of a block; empty past the last.
+    pub fn range(&self, block: u32) -> Range<u32> {
+        let from = u64::from(block) << BLOCK_SHIFT;
+        let cut = |position: u64| position.min(u64::from(self.log_len)) as u32;
+        cut(from)..cut(from + u64::from(BLOCK_BYTES))
+    }
+
+    /// Compares the bytes of a block with its sum.
+    ///
+    /// # Errors
+    ///
+    /// [`BadBlock`] if they differ, if there are too many or too few of them, or if there is no such block.
+    pub fn check(&self, block: u32, bytes: &[u8]) -> Result<(), BadBlock> {
+        let Range { start: from, end: to } = self.range(block);
+        let computed = crc32fast::hash(bytes);
+        let stored = self.blocks.get(block as usize).copied();
+        if stored == Some(computed) && bytes.len() == (to - from) as usize {
+            return Ok(());
+        }
+        Err(BadBlock { from, to, stored: stored.unwrap_or(0), computed })
+    }
+
+    /// The bytes of the file.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(HEAD_BYTES + 4 * self.blocks.len() + 4);
+        out.extend(MAGIC.to_be_bytes());
+        out.extend(VERSION.to_be_bytes());
+        out.extend(BLOCK_SHIFT.to_be_bytes());
+        out.extend(self.log_len.to_be_bytes());
+        for file in [self.indexes.offset_index, self.indexes.time_index, self.indexes.txn_index] {
+            out.extend(file.len.to_be_bytes());
+            out.extend(file.crc.to_be_bytes());
+        }
+        out.extend(self.blocks.iter().flat_map(|crc| crc.to_be_bytes()));
+        let crc = crc32fast::hash(&out);
+        out.extend(crc.to_be_bytes());
+        out
+    }
+
+    /// Reads the bytes of a file.
+    ///
+    /// # Errors
+    ///
+    /// [`SumsError`], with what is wrong.
+    pub fn parse(bytes: &[u8]) -> Result<Self, SumsError> {
+        let short = SumsError::Length { found: bytes.len() as u64, expected: file_bytes(0) };
+        let mut fields = bytes;
+        let mut field = || -> Option<u32> {
+            let (front, rest) = fields.split_first_chunk()?;
+            fields = rest;
+            Some(u32::from_be_bytes(*front))
+        };
+        let magic = field().ok_or_else(|| short.clone())?;
+        if magic != MAGIC {
+            return Err(SumsError::Magic { found: magic });
+        }
+        let (format, log_len) = (field().ok_or_else(|| short.clone())?, field().ok_or_else(|| short.clone())?);
+        check_format(format, log_len, bytes)?;
+        let mut file = || Some(FileSum { len: field()?, crc: field()? });
+        let (Some(offset_index), Some(time_index), Some(txn_index)) = (file(), file(), file()) else {
+            return Err(short);
+        };
+        let blocks = (0..block_count(log_len)).map_while(|_| field()).collect();
+        Ok(Self { log_len, blocks, indexes: IndexSums { offset_index, time_index, txn_index } })
+    }
+}
+
+/// Checks version, block size, lengths and checksum, in this order: a later version may have other lengths.
+fn check_format(format: u32, log_len: u32, bytes: &[u8]) -> Result<(), SumsError> {
+    let (version, shift) = ((format >> 16) as u16, format as u16);
+    if version > VERSION {
+        return Err(SumsError::UnsupportedFormat { found: version, max: VERSION });
+    }
+    if version != VERSION {
+        return Err(SumsError::Nonsense { field: "version", found: u32::from(version) });
+    }
+    if shift != BLOCK_SHIFT {
+        return Err(SumsError::Nonsense { field: "log2 of the block size", found: u32::from(shift) });
+    }
+    if log_len > LOG_BYTES_MAX {
+        return Err(SumsError::Nonsense { field: "length of the log", found: log_len });
+    }
+    let (found, expected) = (bytes.len() as u64, file_bytes(log_len));
+    let Some((body, stored)) = bytes.split_last_chunk().filter(|_| found == expected) else {
+        return Err(SumsError::Length { found, expected });
+    };
+    let (stored, computed) = (u32::from_be_bytes(*stored), crc32fast::hash(body));
+    if stored == computed { Ok(()) } else { Err(SumsError::Checksum { stored, computed }) }
+}
+
+fn block_count(log_len: u32) -> u32 {
+    log_len.div_ceil(BLOCK_BYTES)
+}
+
+/// How long the file of a log of this length is.
+fn file_bytes(log_len: u32) -> u64 {
+    HEAD_BYTES as u64 + 4 * u64::from(block_count(log_len)) + 4
+}
+
+/// Sums up a segment while it grows.
+///
+/// Give it every byte that is appended, in order; stamps and bodies of batches are pieces like any other.
+#[derive(Clone, Debug)]
+pub struct SumsBuilder {
+    len: u32,
+    /// Of each whole block; `None` where the builder has not seen all of its bytes.
+    blocks: Vec<Option<u32>>,
+    /// Of the front of the last block, `None` where it has not seen all of that.
+    last: Option<crc32fast::Hasher>,
+}
+
+impl Default for SumsBuilder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Why a builder did not do what it was told. It is as it was before.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum BuilderError {
+    /// A log has at most 2 GiB.
+    #[error("{len} bytes and {more} more are too many for a log")]
+    TooLong {
+        /// How many there are.
+        len: u32,
+        /// How many were to come.
+        more: u64,
+    },
+    /// A truncation cannot lengthen the log.
+    #[error("cannot be truncated to {to} bytes, there are {len}")]
+    BehindTheEnd {
+        /// How many there are.
+        len: u32,
+        /// How many were to be left.
+        to: u32,
+    },
+    /// The bytes given are not those of the block, by their number.
+    #[error("{found} bytes of block {block} were given, {expected} are due")]
+    BlockBytes {
+        /// Which block.
+        block: u32,
+        /// How many were given.
+        found: u64,
+        /// How many it has.
+        expected: u32,
+    },
+    /// Some blocks were never seen: see [`SumsBuilder::missing`].
+    #[error("block {block} was never seen")]
+    Missing {
+        /// The first of them.
+        block: u32,
+    },
+}
+
+impl SumsBuilder {
+    /// For an empty log.
+    pub fn new() -> Self {
+        Self { len: 0, blocks: Vec::new(), last: Some(crc32fast::Hasher::new()) }
+    }
+
+    /// For a log that has `len` bytes already, none of which has been seen: they are [`missing`](Self::missing).
+    ///
+    /// # Errors
+    ///
+    /// [`BuilderError::TooLong`].
+    pub fn resumed(len: u32) -> Result<Self, BuilderError> {
+        if len > LOG_BYTES_MAX {
+            return Err(BuilderError::TooLong { len: 0, more: u64::from(len) });
+        }
+        let last = len.is_multiple_of(BLOCK_BYTES).then(crc32fast::Hasher::new);
+        Ok(Self { len, blocks: vec![None; (len / BLOCK_BYTES) as usize], last })
+    }
+
+    /// How many bytes the log has.
+    pub fn log_len(&self) -> u32 {
+        self.len
+    }
+
+    /// Takes the next bytes of the log.
+    ///
+    /// # Errors
+    ///
+    /// [`BuilderError::TooLong`].
+    pub fn push(&mut self, bytes: &[u8]) -> Result<(), BuilderError> {
+        let more = bytes.len() as u64;
+        if u64::from(self.len) + more > u64::from(LOG_BYTES_MAX) {
+            return Err(BuilderError::TooLong { len: self.len, more });
+        }
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let room = BLOCK_BYTES - self.len % BLOCK_BYTES;
+            let (front, behind) = rest.split_at(rest.len().min(room as usize));
+            if let Some(last) = &mut self.last {
+                last.update(front);
+            }
+            self.len += front.len() as u32;
+            if self.len.is_multiple_of(BLOCK_BYTES) {
+                let whole = self.last.replace(crc32fast::Hasher::new());
+                self.blocks.push(whole.map(crc32fast::Hasher::finalize));
+            }
+            rest = behind;
+        }
+        Ok(())
+    }
+
+    /// Cuts the log to `len` bytes. `tail` are the bytes from the last block border up to there: at most one block.
+    ///
+    /// # Errors
+    ///
+    /// [`BuilderError::BehindTheEnd`]; [`BuilderError::BlockBytes`] if `tail` is too long or too short.
+    pub fn truncate_to(&mut self, len: u32, tail: &[u8]) -> Result<(), BuilderError> {
+        if len > self.len {
+            return Err(BuilderError::BehindTheEnd { len: self.len, to: len });
+        }
+        let expected = len % BLOCK_BYTES;
+        if tail.len() as u64 != u64::from(expected) {
+            return Err(BuilderError::BlockBytes { block: len / BLOCK_BYTES, found: tail.len() as u64, expected });
+        }
+        let mut last = crc32fast::Hasher::new();
+        last.update(tail);
+        self.blocks.truncate((len / BLOCK_BYTES) as usize);
+        self.last = Some(last);
+        self.len = len;
+        Ok(())
+    }
+
+    /// The blocks that have not been seen whole, in order.
+    pub fn missing(&self) -> impl Iterator<Item = u32> + '_ {
+        let last = self.last.is_none().then_some(self.blocks.len() as u32);
+        let unseen = (0..).zip(&self.blocks).filter(|(_, sum)| sum.is_none()).map(|(block, _)| block);
+        unseen.chain(last)
+    }
+
+    /// The bytes of a block so far; empty past the last.
+    pub fn range(&self, block: u32) -> Range<u32> {
+        let from = u64::from(block) << BLOCK_SHIFT;
+        let cut = |position: u64| position.min(u64::from(self.len)) as u32;
+        cut(from)..cut(from + u64::from(BLOCK_BYTES))
+    }
+
+    /// Takes the bytes of a block that was missing; of the last block, all there are so far.
+    ///
+    /// # Errors
+    ///
+    /// [`BuilderError::BlockBytes`] if they are too many or too few.
+    pub fn fill(&mut self, block: u32, bytes: &[u8]) -> Result<(), BuilderError> {
+        let range = self.range(block);
+        let (found, expected) = (bytes.len() as u64, range.end - range.start);
+        if found != u64::from(expected) {
+            return Err(BuilderError::BlockBytes { block, found, expected });
+        }
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(bytes);
+        let block = block as usize;
+        if block == self.blocks.len() {
+            self.last = Some(hasher);
+        } else if let Some(sum) = self.blocks.get_mut(block) {
+            *sum = Some(hasher.finalize());
+        }
+        Ok(())
+    }
+
+    /// The sums of the log as it is now.
+    ///
+    /// # Errors
+    ///
+    /// [`BuilderError::Missing`] if some block has not been seen whole.
+    pub fn finish(&self, indexes: IndexSums) -> Result<Sums, BuilderError> {
+        if let Some(block) = self.missing().next() {
+            return Err(BuilderError::Missing { block });
+        }
+        let mut blocks: Vec<u32> = self.blocks.iter().copied().flatten().collect();
+        if !self.len.is_multiple_of(BLOCK_BYTES) {
+            blocks.extend(self.last.clone().map(crc32fast::Hasher::finalize));
+        }
+        Ok(Sums { log_len: self.len, blocks, indexes })
+    }
+}
