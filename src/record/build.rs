@@ -5,6 +5,7 @@
 //! - Always true: the bytes start with room for the header, so an uncompressed batch is sealed where it was encoded;
 //!   offset deltas rise; no size or count ever leaves its signed field.
 
+use crate::epoch::{ProducerEpoch, Sequence};
 use crate::record::attributes::{Attributes, Codec, TimestampType};
 use crate::record::batch::{Batch, BatchError, ProducerStamp};
 use crate::record::compress::CodecError;
@@ -72,6 +73,19 @@ pub enum BuildError {
     Codec(#[from] CodecError),
 }
 
+/// The producer's fields as the header holds them. Coordinators write sequences without a producer, and rewriting
+/// such a batch must keep them.
+#[derive(Clone, Copy, Debug)]
+struct RawProducer {
+    id: i64,
+    epoch: i16,
+    base_sequence: i32,
+}
+
+impl RawProducer {
+    const NONE: Self = Self { id: -1, epoch: -1, base_sequence: -1 };
+}
+
 /// Encodes records into one batch v2.
 ///
 /// The batch begins at offset 0 and has no leader epoch: [`Batch::stamped`] gives it a place without a copy.
@@ -91,7 +105,7 @@ pub struct BatchBuilder {
     codec: Codec,
     level: Option<i32>,
     attributes: Attributes,
-    producer: Option<ProducerStamp>,
+    producer: RawProducer,
     append_time: Option<Timestamp>,
     delete_horizon: Option<Timestamp>,
     /// Overrides what the records say.
@@ -125,7 +139,7 @@ impl BatchBuilder {
             codec,
             level: None,
             attributes: Attributes::default(),
-            producer: None,
+            producer: RawProducer::NONE,
             append_time: None,
             delete_horizon: None,
             max_timestamp: None,
@@ -138,6 +152,17 @@ impl BatchBuilder {
         }
     }
 
+    /// A builder of what takes the place of `batch`: with its producer and sequence, its transaction and control bits,
+    /// but with another codec perhaps, and without its dates and its place.
+    pub fn rewriting(batch: &Batch, codec: Codec) -> Self {
+        let (header, attributes) = (batch.header(), batch.attributes());
+        let mut builder = Self::with_capacity(codec, batch.payload().len());
+        builder.producer =
+            RawProducer { id: header.producer_id, epoch: header.producer_epoch, base_sequence: header.base_sequence };
+        let builder = if attributes.is_transactional() { builder.transactional() } else { builder };
+        if attributes.is_control() { builder.control() } else { builder }
+    }
+
     /// Compresses at this level instead of the codec's own default. Snappy and lz4 know only one.
     #[must_use]
     pub fn level(mut self, level: i32) -> Self {
@@ -148,7 +173,11 @@ impl BatchBuilder {
     /// Names the producer, its epoch and the sequence of the first record.
     #[must_use]
     pub fn producer(mut self, producer: ProducerStamp) -> Self {
-        self.producer = Some(producer);
+        self.producer = RawProducer {
+            id: producer.id.get(),
+            epoch: producer.epoch.map_or(-1, ProducerEpoch::get),
+            base_sequence: producer.base_sequence.map_or(-1, Sequence::get),
+        };
         self
     }
 
@@ -305,9 +334,9 @@ impl BatchBuilder {
             last_offset_delta: last_offset_delta as i32,
             base_timestamp: base_timestamp.as_millis(),
             max_timestamp: max_timestamp.as_millis(),
-            producer_id: self.producer.map_or(-1, |producer| producer.id.get()),
-            producer_epoch: self.producer.and_then(|producer| producer.epoch).map_or(-1, |epoch| epoch.get()),
-            base_sequence: self.producer.and_then(|producer| producer.base_sequence).map_or(-1, |base| base.get()),
+            producer_id: self.producer.id,
+            producer_epoch: self.producer.epoch,
+            base_sequence: self.producer.base_sequence,
             record_count: self.count as i32,
         }
     }

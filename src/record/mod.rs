@@ -3,11 +3,13 @@
 mod attributes;
 mod batch;
 mod build;
+mod check;
 mod compress;
+mod control;
 mod entry;
 mod header;
-mod origin;
 pub mod legacy;
+mod origin;
 mod record;
 mod records;
 mod stamp;
@@ -17,11 +19,16 @@ pub use attributes::{Attributes, Codec, TimestampType};
 pub(crate) use batch::crc32c;
 pub use batch::{Batch, BatchError, ProducerStamp};
 pub use build::{BatchBuilder, BuildError, NewRecord};
+pub use check::{CheckError, Checked, Refusal, Refused, Rules, TopicCodec, check_all};
 pub use compress::{CodecError, DecompressLimit};
+pub use control::{ControlError, ControlRecord, ControlType, TransactionMarker, TransactionResult};
 pub use entry::Entry;
 pub use header::Header;
-pub use origin::Origin;
 pub use legacy::LegacyBatch;
+pub use origin::Origin;
 pub use record::{HeaderIter, Headers, Record, RecordFault};
 pub use records::{RecordError, RecordIter, Records};
 pub use stamp::Stamp;
+
+#[cfg(test)]
+mod tests;

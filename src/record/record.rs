@@ -201,6 +201,12 @@ pub(crate) struct RawRecord<'a> {
 }
 
 impl<'a> RawRecord<'a> {
+    /// The producer's date. Writers count the delta modulo 2^64, so adding it the same way gives back every timestamp.
+    #[inline]
+    pub(crate) const fn create_time(&self, base: Timestamp) -> Timestamp {
+        Timestamp::from_millis(base.as_millis().wrapping_add(self.timestamp_delta))
+    }
+
     /// Takes one record off the front of `bytes` and checks all of it.
     pub(crate) fn take(bytes: &mut &'a [u8]) -> Result<Self, RecordFault> {
         let length = varint::take_i32(bytes)?;

@@ -88,7 +88,7 @@ enum Inner {
 struct Frame {
     base_offset: Offset,
     last_offset_delta: u32,
-    base_timestamp: i64,
+    base_timestamp: Timestamp,
     /// Under `LogAppendTime`, the timestamp of every record.
     append_time: Option<Timestamp>,
     base_sequence: Option<Sequence>,
@@ -112,7 +112,7 @@ impl Batch {
         let frame = Frame {
             base_offset: self.base_offset(),
             last_offset_delta: self.last_offset_delta(),
-            base_timestamp: self.header().base_timestamp,
+            base_timestamp: self.base_timestamp(),
             append_time,
             // Kafka's coordinators write a sequence without a producer id, and its readers show it.
             base_sequence: Sequence::new(self.header().base_sequence),
@@ -218,11 +218,9 @@ impl<'a> BatchIter<'a> {
         }
         self.delta_min = found + 1;
         let delta = raw.offset_delta as u32;
-        // Writers count the delta modulo 2^64, so adding it the same way gives back every timestamp.
-        let create_time = Timestamp::from_millis(self.frame.base_timestamp.wrapping_add(raw.timestamp_delta));
         Ok(Record {
             offset: self.frame.base_offset.advance(u64::from(delta)),
-            timestamp: self.frame.append_time.unwrap_or(create_time),
+            timestamp: self.frame.append_time.unwrap_or_else(|| raw.create_time(self.frame.base_timestamp)),
             sequence: self.frame.base_sequence.map(|base| base.advance(delta)),
             key: raw.key,
             value: raw.value,
