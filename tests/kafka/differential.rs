@@ -1,0 +1,130 @@
+//! The differential test: Kafka's log and ours side by side, whatever is done to them.
+
+use std::path::{Path, PathBuf};
+
+use crate::compare::MEANT;
+use crate::java::Java;
+use crate::kafka_log::KafkaLog;
+use crate::oracle::Oracle;
+use crate::rng::Rng;
+use crate::run::{Bench, Counts, Disagreement, run};
+use crate::script::{Op, Script};
+use crate::shrink::shrink;
+use crate::subject::{Answer, Request, State, Subject};
+
+/// A number from the environment.
+fn setting(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
+}
+
+/// Runs scripts in fresh folders, one after the other.
+struct Arena<B> {
+    oracle: Oracle,
+    bench: B,
+    root: tempfile::TempDir,
+    runs: u64,
+}
+
+impl<B: Bench> Arena<B> {
+    fn new(java: &Java, bench: B) -> Self {
+        Self { oracle: Oracle::start(java), bench, root: tempfile::tempdir().unwrap(), runs: 0 }
+    }
+
+    fn run(&mut self, script: &Script) -> Result<Counts, Disagreement> {
+        self.runs += 1;
+        let folder = self.root.path().join(self.runs.to_string());
+        let done = run(script, &mut self.oracle, &mut self.bench, &folder);
+        std::fs::remove_dir_all(&folder).unwrap();
+        done
+    }
+
+    /// Runs a script; of one that fails, makes a short one that fails in the same way.
+    fn run_or_shrink(&mut self, script: &Script) -> Result<Counts, (Script, Disagreement)> {
+        let first = match self.run(script) {
+            Ok(counts) => return Ok(counts),
+            Err(first) => first,
+        };
+        let upto = Script {
+            settings: script.settings.clone(),
+            ops: script.ops[..script.ops.len().min(first.at + 1)].to_vec(),
+        };
+        let tries = setting("OTTLA_ORACLE_SHRINK", 600) as usize;
+        let short = shrink(&upto, tries, |script| self.run(script).is_err_and(|found| found.kind() == first.kind()));
+        let found = self.run(&short).err().unwrap_or(first);
+        Err((short, found))
+    }
+}
+
+/// Another log of the same oracle, to test the test: Kafka agrees with Kafka.
+struct KafkaTwice<'a> {
+    java: &'a Java,
+    fault: Option<fn(&Request, &mut Answer)>,
+}
+
+struct SecondKafka {
+    // Declared first, so that the log is gone before its oracle.
+    oracle: Oracle,
+    folder: PathBuf,
+    now: i64,
+    fault: Option<fn(&Request, &mut Answer)>,
+}
+
+impl Bench for KafkaTwice<'_> {
+    type Log = SecondKafka;
+
+    fn log(&mut self, folder: &Path) -> SecondKafka {
+        SecondKafka { oracle: Oracle::start(self.java), folder: folder.to_owned(), now: 0, fault: self.fault }
+    }
+}
+
+impl Subject for SecondKafka {
+    fn perform(&mut self, now: i64, request: &Request) -> Answer {
+        self.now = now;
+        let mut answer = KafkaLog::new(&mut self.oracle, "second", &self.folder).perform(now, request);
+        if let Some(fault) = self.fault {
+            fault(request, &mut answer);
+        }
+        answer
+    }
+
+    fn state(&mut self) -> State {
+        let mut log = KafkaLog::new(&mut self.oracle, "second", &self.folder);
+        log.at(self.now);
+        log.state()
+    }
+}
+
+#[test]
+#[ignore = "needs Java and Maven: see the head of main.rs"]
+fn kafka_agrees_with_itself() {
+    let java = Java::ready();
+    let mut arena = Arena::new(&java, KafkaTwice { java: &java, fault: None });
+    let script = crate::generate::script(&mut Rng::new(11), setting("OTTLA_ORACLE_OPS", 1500) as usize);
+    match arena.run(&script) {
+        Ok(counts) => println!("{counts:?}"),
+        Err(found) => panic!("{found}"),
+    }
+}
+
+#[test]
+#[ignore = "needs Java and Maven: see the head of main.rs"]
+fn a_difference_is_found_and_its_script_made_short() {
+    let java = Java::ready();
+    let fault = |request: &Request, answer: &mut Answer| {
+        if matches!(request, Request::Roll) {
+            *answer = Answer::Deleted(1);
+        }
+    };
+    let mut arena = Arena::new(&java, KafkaTwice { java: &java, fault: Some(fault) });
+    let mut script = crate::generate::script(&mut Rng::new(12), 20);
+    script.ops.push(Op::Roll {});
+    let (short, found) = arena.run_or_shrink(&script).expect_err("the fault is found");
+    assert_eq!(short.ops, [Op::Roll {}], "{found}");
+}
+
+#[test]
+fn every_meant_difference_says_why() {
+    for meant in MEANT {
+        assert!(!meant.name.is_empty() && meant.what.len() > 20 && meant.why.len() > 20, "{meant:?}");
+    }
+}

@@ -1,0 +1,156 @@
+//! The files of both logs, byte for byte.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use crate::rng::Rng;
+use crate::script::Damage;
+use crate::subject::{number, whole_batches};
+
+/// What Kafka would read of a partition's files: by name, indexes without what is only reserved.
+pub type Files = BTreeMap<String, Vec<u8>>;
+
+/// The files of the partition in `directory`, as they are now.
+pub fn read(directory: &Path) -> Files {
+    let mut files = Files::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let mut bytes = fs::read(&path).unwrap();
+        match name.rsplit_once('.').map_or(name.as_str(), |(_, kind)| kind) {
+            "log" | "leader-epoch-checkpoint" => {}
+            "index" => cut_zeros(&mut bytes, 8),
+            "timeindex" => cut_zeros(&mut bytes, 12),
+            "snapshot" => sort_snapshot(&mut bytes),
+            // One is made with the first aborted transaction; an empty one says the same as none.
+            "txnindex" if !bytes.is_empty() => {}
+            _ => continue,
+        }
+        files.insert(name, bytes);
+    }
+    files
+}
+
+fn cut_zeros(bytes: &mut Vec<u8>, entry: usize) {
+    let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| (last / entry + 1) * entry);
+    bytes.truncate(used);
+}
+
+/// A snapshot's entries come in any order; its checksum stands for them.
+fn sort_snapshot(bytes: &mut Vec<u8>) {
+    if bytes.len() < 10 {
+        return;
+    }
+    let mut entries: Vec<Vec<u8>> = bytes[10..].chunks(46).map(<[u8]>::to_vec).collect();
+    entries.sort();
+    let head = bytes[..2].to_vec();
+    *bytes = [head, entries.concat()].concat();
+}
+
+/// Compares the files of two partitions that are both closed.
+pub fn compare(kafka: &Files, ottla: &Files) -> Result<(), String> {
+    let names: Vec<&String> = kafka.keys().chain(ottla.keys()).collect();
+    for name in names {
+        let (theirs, ours) = match (kafka.get(name), ottla.get(name)) {
+            (Some(theirs), Some(ours)) => (theirs, ours),
+            (None, _) => return Err(format!("file: only ottla has {name}")),
+            (_, None) => return Err(format!("file: only Kafka has {name}")),
+        };
+        if theirs != ours {
+            let kind = name.rsplit('.').next().unwrap_or(name);
+            return Err(format!("file .{kind}: {name} differs{}", where_they_part(theirs, ours, kind)));
+        }
+    }
+    Ok(())
+}
+
+fn where_they_part(theirs: &[u8], ours: &[u8], kind: &str) -> String {
+    if kind == "leader-epoch-checkpoint" {
+        return format!(": Kafka {:?}, ottla {:?}", String::from_utf8_lossy(theirs), String::from_utf8_lossy(ours));
+    }
+    let entries = |bytes: &[u8], widths: &[usize]| -> Vec<Vec<i64>> {
+        let size: usize = widths.iter().sum();
+        let entry = |chunk: &[u8]| {
+            let mut at = 0;
+            widths
+                .iter()
+                .map(|width| {
+                    at += width;
+                    number(chunk, at - width, *width)
+                })
+                .collect()
+        };
+        bytes.chunks_exact(size).map(entry).collect()
+    };
+    let widths: &[usize] = match kind {
+        "index" => &[4, 4],
+        "timeindex" => &[8, 4],
+        "txnindex" => &[2, 8, 8, 8, 8],
+        "snapshot" => return format!(": Kafka {:?}, ottla {:?}", snapshot(theirs), snapshot(ours)),
+        _ => {
+            let at = theirs.iter().zip(ours).take_while(|(theirs, ours)| theirs == ours).count();
+            return format!(" at {at}: Kafka {} bytes, ottla {}", theirs.len(), ours.len());
+        }
+    };
+    format!(": Kafka {:?}, ottla {:?}", entries(theirs, widths), entries(ours, widths))
+}
+
+fn snapshot(bytes: &[u8]) -> Vec<Vec<i64>> {
+    let entry = |chunk: &[u8]| {
+        let mut at = 0;
+        [8, 2, 4, 8, 4, 8, 4, 8]
+            .iter()
+            .map(|width| {
+                at += width;
+                number(chunk, at - width, *width)
+            })
+            .collect()
+    };
+    bytes.get(2..).unwrap_or_default().chunks_exact(46).map(entry).collect()
+}
+
+/// Damages the last segment of a killed log, above `recovery_point`, where a crash may leave anything.
+pub fn damage(directory: &Path, how: Damage, permille: i64, salt: u64, recovery_point: i64) {
+    let last = read(directory).into_iter().filter(|(name, _)| name.ends_with(".log")).next_back();
+    let Some((name, mut bytes)) = last else { return };
+    let sizes = whole_batches(&bytes);
+    let mut safe = 0;
+    for size in &sizes {
+        if number(&bytes, safe, 8) + number(&bytes, safe + 23, 4) >= recovery_point {
+            break;
+        }
+        safe += size;
+    }
+    let open = (bytes.len() - safe) as i64;
+    let amount = (open * permille / 1000) as usize;
+    let mut rng = Rng::new(salt);
+    match how {
+        Damage::None => return,
+        Damage::Cut => bytes.truncate(bytes.len() - amount),
+        Damage::Zeros => bytes.resize(bytes.len() + 1 + permille as usize / 10, 0),
+        Damage::Noise => {
+            let count = 1 + permille / 10;
+            // Never a length field that could be one, nor one that reaches beyond the file.
+            bytes.extend((0..count).map(|index| if index < 16 { 0xff } else { rng.next() as u8 }));
+        }
+        Damage::Flip => {
+            // A bit that the checksum covers, of one of the batches that were not flushed.
+            let mut at = 0;
+            let open: Vec<(usize, usize)> = sizes
+                .iter()
+                .map(|size| {
+                    at += size;
+                    (at - size, *size)
+                })
+                .filter(|(at, _)| *at >= safe)
+                .collect();
+            if open.is_empty() {
+                return;
+            }
+            let (at, size) = rng.pick(&open);
+            bytes[at + 21 + rng.below(size as u64 - 21) as usize] ^= 1 << rng.below(8);
+        }
+    }
+    fs::write(directory.join(name), bytes).unwrap();
+}

@@ -1,0 +1,35 @@
+//! Against a real Apache Kafka 4.3.1: its own log beside ours, its tools and its broker on our files.
+//!
+//! All of it is ignored by plain `cargo test`, since it takes Java and Maven; `.ci/run` runs it where they are:
+//!
+//! ```sh
+//! cargo test --release --all-features --test kafka -- --ignored --nocapture --test-threads=1
+//! ```
+//!
+//! - `differential`: random operations, from a seed, on Kafka's `UnifiedLog` and on `disk::LogFile`. `OTTLA_ORACLE_SEED`
+//!   is the first seed, `OTTLA_ORACLE_SEEDS` how many, `OTTLA_ORACLE_OPS` how many operations each; `OTTLA_ORACLE_SCRIPT`
+//!   names a file with a script, as a failed run prints it, to be run instead.
+//! - The rest of the rooms: `java` brings Kafka, `oracle` talks to it, `script` is what can be done, `generate` invents
+//!   scripts, `world` turns a script's relative words into requests, `subject` is what both logs are asked, `compare`
+//!   says whether two answers agree and where they are meant not to, `run` does a script to both, `shrink` makes it short.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "these tests look at real files and processes"
+)]
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+#![expect(unreachable_pub, reason = "one program: nobody outside could reach anything")]
+
+mod compare;
+mod differential;
+mod files;
+mod generate;
+mod java;
+mod kafka_log;
+mod oracle;
+mod rng;
+mod run;
+mod script;
+mod shrink;
+mod subject;
+mod world;

@@ -1,0 +1,192 @@
+//! One script, done to Kafka's log and to another; stops at the first difference.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use crate::compare::{self, ROLLED_BY_A_REFUSED_BATCH, Tally};
+use crate::files;
+use crate::kafka_log::KafkaLog;
+use crate::oracle::Oracle;
+use crate::script::{Op, Script};
+use crate::subject::{Answer, Request, State, Subject};
+use crate::world::World;
+
+/// Where the two logs first differed.
+#[derive(Clone, Debug)]
+pub struct Disagreement {
+    /// The index of the operation in the script.
+    pub at: usize,
+    /// The operation.
+    pub op: String,
+    /// What differs: what it is before the first colon, the two values behind it.
+    pub what: String,
+}
+
+impl Disagreement {
+    /// What kind of difference this is: the same for the same fault in another place.
+    pub fn kind(&self) -> String {
+        let verb = self.op.split(' ').next().unwrap_or_default();
+        let what = self.what.split(':').next().unwrap_or_default();
+        format!("{verb}/{}", what.split(|c: char| c.is_ascii_digit()).next().unwrap_or_default())
+    }
+}
+
+impl fmt::Display for Disagreement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "after operation {} ({}): {}", self.at + 1, self.op, self.what)
+    }
+}
+
+/// What was done in a run, for the reader who wants to know whether it met anything.
+#[derive(Clone, Debug, Default)]
+pub struct Counts {
+    /// How many operations both logs have done.
+    pub ops: u64,
+    /// How many of each verb were accepted, how many refused.
+    pub verbs: BTreeMap<&'static str, (u64, u64)>,
+    /// How many closes were compared byte for byte.
+    pub compared: u64,
+    pub meant: Tally,
+}
+
+impl Counts {
+    pub fn add(&mut self, other: &Self) {
+        self.ops += other.ops;
+        self.compared += other.compared;
+        for (verb, (done, refused)) in &other.verbs {
+            let sum = self.verbs.entry(verb).or_default();
+            *sum = (sum.0 + done, sum.1 + refused);
+        }
+        for (name, count) in &other.meant {
+            *self.meant.entry(name).or_default() += count;
+        }
+    }
+}
+
+/// A log under test in a folder: its maker, and where in the folder its partition lies.
+pub trait Bench {
+    type Log: Subject;
+    fn log(&mut self, folder: &Path) -> Self::Log;
+}
+
+/// Does the script to Kafka's log and to `other`, in folders below `root`.
+pub fn run<B: Bench>(script: &Script, oracle: &mut Oracle, bench: &mut B, root: &Path) -> Result<Counts, Disagreement> {
+    let (theirs, ours) = (root.join("kafka"), root.join("ottla"));
+    let mut pair = Pair {
+        ottla: bench.log(&ours),
+        kafka: KafkaLog::new(oracle, &root.display().to_string(), &theirs),
+        folders: [theirs.join("t-0"), ours.join("t-0")],
+        world: World::new(script.settings.clone()),
+        counts: Counts::default(),
+    };
+    let done = pair.run_all(script);
+    // Only to let go of the files.
+    pair.kafka.perform(pair.world.now, &Request::Kill);
+    done.map(|()| pair.counts)
+}
+
+struct Pair<'a, S> {
+    kafka: KafkaLog<'a>,
+    ottla: S,
+    folders: [PathBuf; 2],
+    world: World,
+    counts: Counts,
+}
+
+impl<S: Subject> Pair<'_, S> {
+    fn run_all(&mut self, script: &Script) -> Result<(), Disagreement> {
+        let located = |at: usize, op: String| move |what| Disagreement { at, op, what };
+        self.open(true).map_err(located(0, "open".into()))?;
+        for (at, op) in script.ops.iter().enumerate() {
+            self.step(op).map_err(located(at, op.to_string()))?;
+            self.counts.ops += 1;
+        }
+        self.close().map_err(located(script.ops.len(), "close".into()))
+    }
+
+    fn step(&mut self, op: &Op) -> Result<(), String> {
+        match op {
+            Op::Close {} => {
+                self.close()?;
+                self.open(true)
+            }
+            Op::Kill { damage, amount, salt } => {
+                self.both(&Request::Kill)?;
+                for folder in &self.folders {
+                    files::damage(folder, *damage, *amount, *salt, self.world.state.recovery_point);
+                }
+                self.open(false)
+            }
+            _ => self.ask(op),
+        }
+    }
+
+    fn ask(&mut self, op: &Op) -> Result<(), String> {
+        let kafka = &mut self.kafka;
+        let Some(request) = self.world.request(op, &mut |what, description| kafka.made(what, description)) else {
+            return Ok(());
+        };
+        let answer = self.both(&request)?;
+        let state = self.kafka.state();
+        self.follow(&request, &answer, &state)?;
+        let refused = matches!(answer, Answer::Refused(_));
+        let verb = self.counts.verbs.entry(op.word()).or_default();
+        *verb = (verb.0 + u64::from(!refused), verb.1 + u64::from(refused));
+        self.world.learn(op, &request, &answer, state);
+        self.same_state()
+    }
+
+    /// Asks both and compares; Kafka's answer.
+    fn both(&mut self, request: &Request) -> Result<Answer, String> {
+        let theirs = self.kafka.perform(self.world.now, request);
+        let ours = self.ottla.perform(self.world.now, request);
+        compare::answers(request, &theirs, &ours, &self.world, &mut self.counts.meant)?;
+        Ok(theirs)
+    }
+
+    /// Does to our log what Kafka's did to itself on the way to a refusal or a duplicate.
+    fn follow(&mut self, request: &Request, answer: &Answer, kafka: &State) -> Result<(), String> {
+        let Request::Append { epoch, .. } = request else { return Ok(()) };
+        let before = &self.world.state;
+        let appended = kafka.log_end != before.log_end;
+        if appended {
+            return Ok(());
+        }
+        let rolled = kafka.segments.last().map(|last| last.0) != before.segments.last().map(|last| last.0);
+        let noted = kafka.epochs != before.epochs;
+        if noted {
+            self.ottla.perform(self.world.now, &Request::AssignEpoch { epoch: *epoch });
+        }
+        if rolled {
+            let ours = self.ottla.perform(self.world.now, &Request::Roll);
+            if ours != Answer::Done {
+                return Err(format!("roll after {answer:?}: ottla {ours:?}"));
+            }
+        }
+        if rolled || noted {
+            *self.counts.meant.entry(ROLLED_BY_A_REFUSED_BATCH.name).or_default() += 1;
+        }
+        Ok(())
+    }
+
+    fn same_state(&mut self) -> Result<(), String> {
+        compare::states(&self.world.state, &self.ottla.state())
+    }
+
+    fn open(&mut self, clean: bool) -> Result<(), String> {
+        let request = self.world.opening(clean);
+        self.both(&request)?;
+        self.world.learn(&Op::Close {}, &request, &Answer::Done, self.kafka.state());
+        self.same_state()
+    }
+
+    fn close(&mut self) -> Result<(), String> {
+        self.both(&Request::Close)?;
+        // A clean close flushes all.
+        self.world.state.recovery_point = self.world.state.log_end;
+        self.counts.compared += 1;
+        let [theirs, ours] = &self.folders;
+        files::compare(&files::read(theirs), &files::read(ours))
+    }
+}

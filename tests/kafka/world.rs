@@ -1,0 +1,313 @@
+//! What a script's relative words mean at the moment: "the next sequence", "half way to the log end".
+//!
+//! The world learns from Kafka's answers alone, so that a script means the same whatever our log does with it.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::rng::Rng;
+use crate::script::{Codec, Date, Dated, Flaw, Isolation, Kind, Op, Settings, Verdict};
+use crate::subject::{self, Answer, Opening, Origin, Request, State, number};
+
+/// The first moment of every script: long past, as the oracle wants it.
+pub const START: i64 = 1_600_000_000_000;
+
+/// What both logs should look like.
+pub struct World {
+    pub now: i64,
+    pub settings: Settings,
+    pub state: State,
+    epoch: i32,
+    coordinator_epoch: i64,
+    producers: Vec<Writer>,
+    /// Where each batch of a producer went: (id, epoch, base sequence, last sequence) -> base offset.
+    pub placed: BTreeMap<(i64, i64, i64, i64), i64>,
+}
+
+/// A producer, as it sees itself.
+#[derive(Clone, Debug, Default)]
+struct Writer {
+    id: i64,
+    epoch: i64,
+    next: i64,
+    sent: Vec<Vec<u8>>,
+}
+
+/// Makes bytes of a description (the fields of the oracle's `make_batch` and `make_marker`).
+pub type Maker<'a> = dyn FnMut(&str, Value) -> Vec<u8> + 'a;
+
+impl World {
+    pub fn new(settings: Settings) -> Self {
+        let producers = (0..7).map(|id| Writer { id, ..Writer::default() }).collect();
+        let mut world = Self {
+            now: START,
+            settings,
+            state: State::default(),
+            epoch: 0,
+            coordinator_epoch: 3,
+            producers,
+            placed: BTreeMap::new(),
+        };
+        // One producer is about to wrap: an unknown one may begin anywhere.
+        world.producers[6].next = i64::from(i32::MAX) - 12;
+        world
+    }
+
+    /// The request to open the log as its last end left it.
+    pub fn opening(&self, clean: bool) -> Request {
+        Request::Open(Box::new(Opening {
+            settings: self.settings.clone(),
+            clean,
+            recovery_point: self.state.recovery_point,
+            log_start: self.state.log_start,
+            high_watermark: self.state.high_watermark,
+        }))
+    }
+
+    /// The request of an operation that is one; closing, killing and the passing of time are not.
+    pub fn request(&mut self, op: &Op, make: &mut Maker<'_>) -> Option<Request> {
+        let state = &self.state;
+        Some(match op {
+            Op::Append { kind, producer, epoch, sequence, codec, records, salt, dated } => {
+                let mut batch = self.batch(*codec, *records, *salt, *dated);
+                self.sign(&mut batch, *kind, *producer, *epoch, *sequence);
+                self.lead(make("make_batch", batch), Origin::Client, 0)
+            }
+            Op::Again { producer, back } => {
+                let sent = &self.producers[*producer].sent;
+                let bytes = sent.len().checked_sub(back + 1).and_then(|index| sent.get(index))?;
+                self.lead(bytes.clone(), Origin::Client, 0)
+            }
+            Op::Marker { producer, verdict, version, epoch, coordinator } => {
+                let marker = self.marker(*producer, *verdict, *epoch, *coordinator);
+                self.lead(make("make_marker", marker), Origin::Coordinator, *version as i16)
+            }
+            Op::Offsets { producer, epoch, records, salt } => {
+                let mut batch = self.batch(Codec::None, *records, *salt, Dated::Now);
+                self.sign(&mut batch, Kind::Transactional, *producer, *epoch, 0);
+                let bytes = without_sequence(make("make_batch", batch));
+                self.lead(bytes, Origin::Coordinator, 0)
+            }
+            Op::Flawed { flaw, codec, salt } => {
+                let bytes = self.flawed(*flaw, *codec, *salt, make);
+                self.lead(bytes, Origin::Client, 0)
+            }
+            Op::Replicate { .. } | Op::ReplicateMarker { .. } => self.replicate(op, make),
+            Op::Reign { by } => {
+                self.epoch += *by as i32;
+                Request::AssignEpoch { epoch: self.epoch }
+            }
+            Op::Advance { permille } => {
+                let way = state.log_end - state.high_watermark;
+                Request::AdvanceHighWatermark { to: state.high_watermark + way * permille / 1000 }
+            }
+            Op::Read { permille, beyond, bytes, isolation } => {
+                let way = state.log_end - state.log_start;
+                let from = state.log_start + way * permille / 1000 + beyond;
+                Request::Read { from, bytes_max: *bytes as i32, isolation: bound(*isolation) }
+            }
+            Op::ByDate { date, back } => Request::OffsetForTimestamp {
+                timestamp: match date {
+                    Date::Latest => -1,
+                    Date::Earliest => -2,
+                    Date::Max => -3,
+                    Date::At => self.now - back,
+                },
+            },
+            Op::ByEpoch { back } => Request::EndOfEpoch { epoch: self.epoch - *back as i32 },
+            Op::Truncate { back } => Request::TruncateTo { to: (state.log_end - back).max(0) },
+            Op::StartAt { ahead } => Request::StartAt { to: (state.log_end + ahead).max(0) },
+            Op::Trim { permille, beyond } => {
+                let way = state.high_watermark - state.log_start;
+                Request::TrimTo { to: state.log_start + way * permille / 1000 + beyond }
+            }
+            Op::Roll {} => Request::Roll,
+            Op::Retain {} => Request::Retain,
+            Op::Compact {} => Request::Compact,
+            Op::Flush {} => Request::Flush,
+            Op::Expire {} => Request::ExpireProducers,
+            Op::Configure { settings } => {
+                self.settings = settings.clone();
+                Request::Configure(settings.clone())
+            }
+            Op::Tick { ms } => {
+                self.now += ms;
+                return None;
+            }
+            Op::Close {} | Op::Kill { .. } => return None,
+        })
+    }
+
+    /// Takes in what Kafka answered to a request and how its log looks now.
+    pub fn learn(&mut self, op: &Op, request: &Request, answer: &Answer, state: State) {
+        let end = self.state.log_end;
+        if let Request::Append { bytes, .. } | Request::Replicate { bytes, .. } = request
+            && let Answer::Appended { first, .. } = answer
+            && *first == end
+        {
+            self.remember(op, bytes, *first);
+        }
+        if state.log_end < end {
+            self.placed.retain(|_, base| *base < state.log_end);
+        }
+        self.state = state;
+        for known in &self.state.producers {
+            let writer = self.producers.iter_mut().find(|writer| writer.id == known.id);
+            let Some(writer) = writer else { continue };
+            writer.epoch = known.epoch;
+            writer.next = known.batches.last().map_or(0, |[_, last, ..]| after(*last, 1));
+        }
+    }
+
+    fn remember(&mut self, op: &Op, bytes: &[u8], first: i64) {
+        let batch = |at, width| number(bytes, at, width);
+        let (id, epoch, sequence, delta) = (batch(43, 8), batch(51, 2), batch(53, 4), batch(23, 4));
+        if id < 0 || sequence < 0 {
+            return;
+        }
+        self.placed.insert((id, epoch, sequence, after(sequence, delta)), first);
+        if let Op::Append { producer, .. } = op {
+            self.producers[*producer].sent.push(bytes.to_vec());
+        }
+    }
+
+    fn lead(&self, bytes: Vec<u8>, origin: Origin, transaction_version: i16) -> Request {
+        Request::Append { bytes, epoch: self.epoch, origin, transaction_version }
+    }
+
+    fn replicate(&self, op: &Op, make: &mut Maker<'_>) -> Request {
+        let mut bytes = Vec::new();
+        if let Op::ReplicateMarker { producer, verdict, epoch, gap } = op {
+            let mut marker = self.marker(*producer, *verdict, *epoch, 0);
+            marker["base_offset"] = json!((self.state.log_end + gap).max(0));
+            marker["leader_epoch"] = json!(self.epoch);
+            bytes = make("make_marker", marker);
+        }
+        if let Op::Replicate { batches, records, gap, epoch, kind, producer, codec, salt } = op {
+            let mut at = (self.state.log_end + gap).max(0);
+            let mut sequence = 0;
+            for index in 0..*batches {
+                let mut batch = self.batch(*codec, *records, salt + index, Dated::Now);
+                self.sign(&mut batch, *kind, *producer, 0, sequence);
+                batch["base_offset"] = json!(at);
+                // Those before the last come from the reign before, if this is another.
+                let of = i64::from(self.epoch) + if index + 1 < *batches { (*epoch).min(0) } else { *epoch };
+                batch["leader_epoch"] = json!(of.max(0));
+                bytes.extend(make("make_batch", batch));
+                at += *records as i64;
+                sequence += *records as i64;
+            }
+        }
+        Request::Replicate { bytes, epoch: self.epoch }
+    }
+
+    /// Records whose keys come back often, some of them tombstones, some with headers.
+    fn batch(&self, codec: Codec, records: u64, salt: u64, dated: Dated) -> Value {
+        let mut rng = Rng::new(salt);
+        let all: Vec<Value> = (0..records).map(|_| self.record(&mut rng, dated)).collect();
+        json!({ "records": all, "codec": codec.to_string() })
+    }
+
+    fn record(&self, rng: &mut Rng, dated: Dated) -> Value {
+        let back = rng.within(0, 300);
+        let timestamp = match dated {
+            Dated::Now => self.now - back,
+            Dated::Old => self.now - 10_000 - back,
+            Dated::Never => -1,
+            Dated::Soon => self.now + 300_000 + back,
+            Dated::TooLate => self.now + 3_600_001 + back,
+            Dated::TooEarly => self.now - self.settings.before_max_ms.min(START / 2) - 1 - back,
+        };
+        let length = rng.below(100) as usize;
+        let value = if rng.chance(15) { Value::Null } else { json!("v".repeat(length)) };
+        let key = format!("k{}", rng.below(12));
+        let headers = if rng.chance(10) { json!([["h", "1"], ["h", null], ["", ""]]) } else { json!([]) };
+        json!({ "key": key, "value": value, "timestamp": timestamp, "headers": headers })
+    }
+
+    /// Puts the producer's fields on a batch.
+    fn sign(&self, batch: &mut Value, kind: Kind, producer: usize, epoch: i64, sequence: i64) {
+        if kind == Kind::Plain {
+            return;
+        }
+        let writer = &self.producers[producer];
+        let base = if epoch > 0 { sequence } else { writer.next + sequence };
+        batch["producer_id"] = json!(writer.id);
+        batch["producer_epoch"] = json!((writer.epoch + epoch).max(0));
+        batch["base_sequence"] = json!(base.rem_euclid(1 << 31));
+        batch["transactional"] = json!(kind == Kind::Transactional);
+    }
+
+    fn marker(&self, producer: usize, verdict: Verdict, epoch: i64, coordinator: i64) -> Value {
+        let writer = &self.producers[producer];
+        json!({
+            "type": verdict.to_string(), "producer_id": writer.id, "producer_epoch": (writer.epoch + epoch).max(0),
+            "coordinator_epoch": self.coordinator_epoch + coordinator, "timestamp": self.now, "leader_epoch": -1,
+        })
+    }
+
+    fn flawed(&self, flaw: Flaw, codec: Codec, salt: u64, make: &mut Maker<'_>) -> Vec<u8> {
+        let mut batch = self.batch(codec, 3, salt, Dated::Now);
+        match flaw {
+            Flaw::TooLarge => batch["records"][0]["value"] = json!("x".repeat(self.settings.batch_max as usize)),
+            Flaw::Empty => batch = json!({ "records": [], "last_offset": 2 }),
+            Flaw::BaseOffset => batch["base_offset"] = json!(5),
+            Flaw::Control => batch["control"] = json!(true),
+            Flaw::NullKey => batch["records"][1]["key"] = Value::Null,
+            Flaw::AppendTimeBit => {
+                batch["timestamp_type"] = json!("log_append");
+                batch["log_append_time"] = json!(self.now);
+            }
+            Flaw::NoSequence => {
+                (batch["producer_id"], batch["producer_epoch"], batch["base_sequence"]) =
+                    (json!(77), json!(0), json!(0));
+            }
+            Flaw::Delta => batch["records"][2]["offset"] = json!(4),
+            Flaw::Checksum | Flaw::Count | Flaw::TwoBatches | Flaw::Cut | Flaw::RecordsShort => {}
+        }
+        if flaw == Flaw::Control {
+            // A key that is none of a control record's, or it would not be built.
+            batch = json!({ "type": "commit", "producer_id": 77, "producer_epoch": 0, "coordinator_epoch": 0 });
+            return make("make_marker", batch);
+        }
+        let mut bytes = make("make_batch", batch);
+        match flaw {
+            Flaw::Checksum => *bytes.last_mut().expect("a header at least") ^= 1,
+            Flaw::TwoBatches => bytes.extend(bytes.clone()),
+            Flaw::Cut => bytes.truncate(bytes.len() - 5),
+            // The header says that there is a record less than there is, or one more.
+            Flaw::Count => bytes = patched(bytes, 57, 2),
+            Flaw::RecordsShort => bytes = patched(patched(bytes, 23, 3), 57, 4),
+            Flaw::NoSequence => bytes = without_sequence(bytes),
+            _ => {}
+        }
+        bytes
+    }
+}
+
+/// A batch whose header says "no sequence", which no builder makes for a producer's batch.
+fn without_sequence(bytes: Vec<u8>) -> Vec<u8> {
+    patched(bytes, 53, -1)
+}
+
+/// A batch with another number at a place of its header, and the checksum that goes with it.
+fn patched(mut bytes: Vec<u8>, at: usize, number: i32) -> Vec<u8> {
+    bytes[at..at + 4].copy_from_slice(&number.to_be_bytes());
+    let crc = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, &bytes[21..]) as u32;
+    bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+    bytes
+}
+
+/// The sequence `count` later; after the largest comes 0.
+fn after(sequence: i64, count: i64) -> i64 {
+    (sequence + count).rem_euclid(1 << 31)
+}
+
+fn bound(isolation: Isolation) -> subject::Isolation {
+    match isolation {
+        Isolation::LogEnd => subject::Isolation::LogEnd,
+        Isolation::HighWatermark => subject::Isolation::HighWatermark,
+        Isolation::Committed => subject::Isolation::Committed,
+    }
+}
