@@ -28,7 +28,8 @@ impl<'a> KafkaLog<'a> {
     }
 
     /// The bytes that Kafka's own builder makes of a description.
-    pub fn made(&mut self, op: &str, description: Value) -> Vec<u8> {
+    pub fn made(&mut self, op: &str, mut description: Value) -> Vec<u8> {
+        description["now"] = json!(self.now);
         let answer = self.oracle.told(op, description);
         decode_base64(text(&answer["batches"]))
     }

@@ -9,7 +9,7 @@
 //! - `differential`: random operations, from a seed, on Kafka's `UnifiedLog` and on `disk::LogFile`. `OTTLA_ORACLE_SEED`
 //!   is the first seed, `OTTLA_ORACLE_SEEDS` how many, `OTTLA_ORACLE_OPS` how many operations each; `OTTLA_ORACLE_SCRIPT`
 //!   names a file with a script, as a failed run prints it, to be run instead.
-//! - The rest of the rooms: `java` brings Kafka, `oracle` talks to it, `script` is what can be done, `generate` invents
+//! - The rest of the rooms: `build` builds batches with our builder, `java` brings Kafka, `oracle` talks to it, `script` is what can be done, `generate` invents
 //!   scripts, `world` turns a script's relative words into requests, `subject` is what both logs are asked, `compare`
 //!   says whether two answers agree and where they are meant not to, `run` does a script to both, `shrink` makes it short.
 #![expect(
@@ -20,6 +20,7 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 #![expect(unreachable_pub, reason = "one program: nobody outside could reach anything")]
 
+mod build;
 mod compare;
 mod differential;
 mod files;

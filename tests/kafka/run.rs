@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
+use crate::build;
 use crate::compare::{self, ROLLED_BY_A_REFUSED_BATCH, Tally};
 use crate::files;
 use crate::kafka_log::KafkaLog;
@@ -123,10 +126,19 @@ impl<S: Subject> Pair<'_, S> {
     }
 
     fn ask(&mut self, op: &Op) -> Result<(), String> {
-        let kafka = &mut self.kafka;
-        let Some(request) = self.world.request(op, &mut |what, description| kafka.made(what, description)) else {
-            return Ok(());
+        let (kafka, now) = (&mut self.kafka, self.world.now);
+        kafka.at(now);
+        let mut parting = Ok(());
+        let mut make = |what: &str, description: Value| match made(kafka, now, what, &description) {
+            Ok(bytes) => bytes,
+            Err(two) => {
+                parting = Err(format!("built: {description}"));
+                two
+            }
         };
+        let request = self.world.request(op, &mut make);
+        parting?;
+        let Some(request) = request else { return Ok(()) };
         let answer = self.both(&request)?;
         let state = self.kafka.state();
         self.follow(&request, &answer, &state)?;
@@ -189,4 +201,20 @@ impl<S: Subject> Pair<'_, S> {
         let [theirs, ours] = &self.folders;
         files::compare(&files::read(theirs), &files::read(ours))
     }
+}
+
+/// The bytes of a batch. Ours where it is compressed, so that Kafka reads what we compress; where it is not, both
+/// builders must agree on every byte. What our builder leaves to others (markers, control batches) is Kafka's.
+fn made(kafka: &mut KafkaLog<'_>, now: i64, what: &str, description: &Value) -> Result<Vec<u8>, Vec<u8>> {
+    if what != "make_batch" || description["control"] == true {
+        return Ok(kafka.made(what, description.clone()));
+    }
+    let ours = build::batch(description, now).map(|batch| batch.to_bytes().to_vec());
+    if description["codec"].as_str().unwrap_or("none") != "none"
+        && let Ok(bytes) = ours
+    {
+        return Ok(bytes);
+    }
+    let theirs = kafka.made(what, description.clone());
+    if ours.as_ref() == Ok(&theirs) { Ok(theirs) } else { Err(theirs) }
 }
