@@ -1,6 +1,8 @@
 //! The differential test: Kafka's log and ours side by side, whatever is done to them.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use crate::compare::MEANT;
 use crate::java::Java;
@@ -55,42 +57,53 @@ impl<B: Bench> Arena<B> {
     }
 }
 
-/// Another log of the same oracle, to test the test: Kafka agrees with Kafka.
-struct KafkaTwice<'a> {
-    java: &'a Java,
-    fault: Option<fn(&Request, &mut Answer)>,
+/// A second Kafka in our place, to test the test: Kafka agrees with Kafka.
+struct KafkaTwice {
+    oracle: Rc<RefCell<Oracle>>,
+    fault: fn(&Request, &mut Answer),
 }
 
+impl KafkaTwice {
+    fn new(java: &Java, fault: fn(&Request, &mut Answer)) -> Self {
+        Self { oracle: Rc::new(RefCell::new(Oracle::start(java))), fault }
+    }
+}
+
+/// The second Kafka's log, whose answers pass through a fault.
 struct SecondKafka {
-    // Declared first, so that the log is gone before its oracle.
-    oracle: Oracle,
+    oracle: Rc<RefCell<Oracle>>,
     folder: PathBuf,
     now: i64,
-    fault: Option<fn(&Request, &mut Answer)>,
+    fault: fn(&Request, &mut Answer),
 }
 
-impl Bench for KafkaTwice<'_> {
+impl SecondKafka {
+    fn with<T>(&self, ask: impl FnOnce(&mut KafkaLog<'_>) -> T) -> T {
+        let mut oracle = self.oracle.borrow_mut();
+        let mut log = KafkaLog::new(&mut oracle, &self.folder.display().to_string(), &self.folder);
+        log.at(self.now);
+        ask(&mut log)
+    }
+}
+
+impl Bench for KafkaTwice {
     type Log = SecondKafka;
 
     fn log(&mut self, folder: &Path) -> SecondKafka {
-        SecondKafka { oracle: Oracle::start(self.java), folder: folder.to_owned(), now: 0, fault: self.fault }
+        SecondKafka { oracle: Rc::clone(&self.oracle), folder: folder.to_owned(), now: 0, fault: self.fault }
     }
 }
 
 impl Subject for SecondKafka {
     fn perform(&mut self, now: i64, request: &Request) -> Answer {
         self.now = now;
-        let mut answer = KafkaLog::new(&mut self.oracle, "second", &self.folder).perform(now, request);
-        if let Some(fault) = self.fault {
-            fault(request, &mut answer);
-        }
+        let mut answer = self.with(|log| log.perform(now, request));
+        (self.fault)(request, &mut answer);
         answer
     }
 
     fn state(&mut self) -> State {
-        let mut log = KafkaLog::new(&mut self.oracle, "second", &self.folder);
-        log.at(self.now);
-        log.state()
+        self.with(|log| log.state())
     }
 }
 
@@ -98,7 +111,7 @@ impl Subject for SecondKafka {
 #[ignore = "needs Java and Maven: see the head of main.rs"]
 fn kafka_agrees_with_itself() {
     let java = Java::ready();
-    let mut arena = Arena::new(&java, KafkaTwice { java: &java, fault: None });
+    let mut arena = Arena::new(&java, KafkaTwice::new(&java, |_, _| {}));
     let script = crate::generate::script(&mut Rng::new(11), setting("OTTLA_ORACLE_OPS", 1500) as usize);
     match arena.run(&script) {
         Ok(counts) => println!("{counts:?}"),
@@ -115,7 +128,7 @@ fn a_difference_is_found_and_its_script_made_short() {
             *answer = Answer::Deleted(1);
         }
     };
-    let mut arena = Arena::new(&java, KafkaTwice { java: &java, fault: Some(fault) });
+    let mut arena = Arena::new(&java, KafkaTwice::new(&java, fault));
     let mut script = crate::generate::script(&mut Rng::new(12), 20);
     script.ops.push(Op::Roll {});
     let (short, found) = arena.run_or_shrink(&script).expect_err("the fault is found");

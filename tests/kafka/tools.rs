@@ -14,7 +14,8 @@ use crate::java::Java;
 pub fn dump_log_segments(java: &Java, directory: &Path) -> usize {
     let files = files(directory, &["log", "index", "timeindex", "txnindex", "snapshot"]);
     let names: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
-    let said = java.output("org.apache.kafka.tools.DumpLogSegments", &["--deep-iteration", "--files", &names.join(",")]);
+    let said =
+        java.output("org.apache.kafka.tools.DumpLogSegments", &["--deep-iteration", "--files", &names.join(",")]);
     const COMPLAINTS: [&str; 9] = [
         "Mismatches in",
         "indexed offsets are not found",
