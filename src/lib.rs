@@ -1,5 +1,7 @@
 //! Apache Kafka's storage engine as a Rust library: a durable log in Kafka's own bytes.
 
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod disk;
 pub mod epoch;
 pub mod id;

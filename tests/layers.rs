@@ -3,6 +3,7 @@
 //! The table stands here once. A room that is not in it, an import it does not allow, and a map that says something else
 //! each fail with the line to look at.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 #![expect(clippy::disallowed_methods, reason = "the sources are files")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +22,7 @@ fn table() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         ("record", &[]),
         ("log", &["record"]),
         ("disk", &["record", "log"]),
+        ("cli", &["record", "log", "disk"]),
     ];
     rows.iter()
         .map(|(room, imports)| {
@@ -45,7 +47,8 @@ fn every_import_is_allowed_by_the_table() {
         let Some(room) = room_of(&path) else { continue };
         let code = without_comments(&fs::read_to_string(&path).unwrap());
         for (line, imported) in imports(&code) {
-            let allowed = imported == room || table[room.as_str()].contains(imported.as_str());
+            let allowed =
+                imported == room || table.get(room.as_str()).is_some_and(|row| row.contains(imported.as_str()));
             if !allowed {
                 wrong.push(format!("{}:{line}: `{room}` may not import `{imported}`", path.display()));
             }

@@ -1,3 +1,9 @@
-//! The `ottla` command.
+//! The `ottla` command. All of it is in the library, in `ottla::cli`.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    ottla::cli::Cli::parse().run()
+}

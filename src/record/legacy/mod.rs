@@ -32,6 +32,7 @@ pub use write::{LegacyMagic, NewMessage};
 pub struct LegacyBatch {
     offset: Offset,
     magic: i8,
+    crc: u32,
     codec: Codec,
     timestamp_type: Option<TimestampType>,
     timestamp: Timestamp,
@@ -58,6 +59,7 @@ impl LegacyBatch {
         Ok(Self {
             offset,
             magic: message.magic,
+            crc: message.crc,
             codec: message.legal_codec()?,
             timestamp_type: message.timestamp_type(),
             timestamp: message.timestamp,
@@ -78,6 +80,11 @@ impl LegacyBatch {
     /// Its format: 0 or 1.
     pub fn magic(&self) -> i8 {
         self.magic
+    }
+
+    /// The checksum, which was right.
+    pub fn crc(&self) -> u32 {
+        self.crc
     }
 
     /// The offset of the message, or of the last one in it.

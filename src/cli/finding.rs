@@ -1,0 +1,51 @@
+//! What a command found, and the number it leaves the shell with.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// What a command that ran to its end found.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Finding {
+    /// All was as it should be.
+    #[default]
+    Clean,
+    /// Something is damaged; the output says what and where.
+    Damage,
+    /// Something could not be read; standard error says what.
+    Unreadable,
+}
+
+impl From<Finding> for ExitCode {
+    fn from(finding: Finding) -> Self {
+        match finding {
+            Finding::Clean => Self::SUCCESS,
+            Finding::Damage => Self::from(1),
+            Finding::Unreadable => Self::from(3),
+        }
+    }
+}
+
+/// Why a command stopped before its end.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CliError {
+    /// A file or directory could not be read.
+    #[error("{}: {source}", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// The system's words for it.
+        source: io::Error,
+    },
+    /// Standard output took no more.
+    #[error("standard output: {0}")]
+    Output(io::Error),
+}
+
+impl CliError {
+    /// Whether the one who read our output simply stopped reading, which is no error: `ottla dump .. | head`.
+    pub(crate) fn is_closed_pipe(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}

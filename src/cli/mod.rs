@@ -1,0 +1,68 @@
+//! The `ottla` command: looks into log directories.
+//!
+//! What it shows works beside a live writer, writes nothing, and takes any bytes: damage is shown, never a panic. Every
+//! command ends with 0 if all is clean, 1 if it found damage, 2 if it was used wrongly, 3 if a file could not be read
+//! or written. A reader that stops reading (`ottla dump .. | head`) ends it quietly.
+//!
+//! - May use: everything. Nobody uses it but `src/bin/ottla`.
+//! - Must not know: how a log decides; it shows and asks.
+//! - Always true: memory is bounded whatever a file says of its own size.
+
+mod dump;
+mod dump_07;
+mod dump_batch;
+mod dump_index;
+mod dump_state;
+mod finding;
+mod json;
+mod kind;
+mod paths;
+mod printer;
+mod progress;
+mod source;
+mod walk;
+
+use std::io::{self, BufWriter, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use dump::{BatchFormat, DumpArgs, dump_bytes};
+pub use finding::{CliError, Finding};
+pub use printer::{Form, Records};
+
+/// Apache Kafka's storage engine: looks into log directories.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "ottla", version, about)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Command {
+    Dump(DumpArgs),
+}
+
+impl Cli {
+    /// Does what was asked for, with the process's own input and output.
+    pub fn run(self) -> ExitCode {
+        let out = BufWriter::with_capacity(64 << 10, io::stdout().lock());
+        let done = match &self.command {
+            Command::Dump(args) => args.run(out, &mut complain),
+        };
+        match done {
+            Ok(finding) => finding.into(),
+            Err(error) if error.is_closed_pipe() => ExitCode::SUCCESS,
+            Err(error) => {
+                complain(&error);
+                Finding::Unreadable.into()
+            }
+        }
+    }
+}
+
+fn complain(error: &CliError) {
+    // With standard error gone there is nobody left to tell.
+    let _ = writeln!(io::stderr(), "ottla: {error}");
+}
