@@ -125,3 +125,153 @@ impl EpochCache {
         debug_assert!(self.entries.is_sorted_by(|a, b| a.epoch < b.epoch && a.start_offset < b.start_offset));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const fn epoch(number: u32) -> LeaderEpoch {
+        LeaderEpoch::new(number)
+    }
+
+    fn at(offset: u64) -> Offset {
+        Offset::new(offset)
+    }
+
+    fn cache_of(pairs: &[(u32, u64)]) -> EpochCache {
+        let mut cache = EpochCache::new();
+        for (number, start) in pairs {
+            cache.assign(epoch(*number), at(*start));
+        }
+        cache
+    }
+
+    fn pairs(cache: &EpochCache) -> Vec<(u32, u64)> {
+        cache.entries().iter().map(|entry| (entry.epoch.get(), entry.start_offset.get())).collect()
+    }
+
+    #[test]
+    fn epo_01_the_latest_epoch_ends_with_the_log() {
+        assert_eq!(cache_of(&[(2, 6)]).end_offset_for(Some(epoch(2)), at(9)), Some((epoch(2), at(9))));
+    }
+
+    #[test]
+    fn epo_02_an_epoch_that_is_not_known_ends_as_the_known_one_before_it() {
+        let cache = cache_of(&[(2, 6), (5, 12)]);
+        for asked in 2..5 {
+            assert_eq!(cache.end_offset_for(Some(epoch(asked)), at(20)), Some((epoch(2), at(12))), "{asked}");
+        }
+        assert_eq!(cache.end_offset_for(Some(epoch(1)), at(20)), Some((epoch(1), at(6))), "before the first");
+    }
+
+    #[test]
+    fn epo_03_no_epoch_and_a_later_one_have_no_end() {
+        let cache = cache_of(&[(2, 6), (5, 12)]);
+        assert_eq!(cache.end_offset_for(None, at(20)), None);
+        assert_eq!(cache.end_offset_for(Some(epoch(9)), at(20)), None);
+        assert_eq!(EpochCache::new().end_offset_for(Some(epoch(0)), at(20)), None);
+    }
+
+    #[test]
+    fn epo_04_an_epoch_keeps_the_start_it_has() {
+        let mut cache = cache_of(&[(2, 6)]);
+        assert!(!cache.assign(epoch(2), at(7)));
+        assert!(!cache.assign(epoch(2), at(6)));
+        assert_eq!(pairs(&cache), [(2, 6)]);
+        assert!(cache.assign(epoch(2), at(5)), "an earlier start is news");
+        assert_eq!(pairs(&cache), [(2, 5)]);
+    }
+
+    #[test]
+    fn epo_05_the_file_reads_back_to_the_same_epochs() {
+        let cache = cache_of(&[(0, 0), (2, 106)]);
+        assert_eq!(cache.encode(), b"0\n2\n0 0\n2 106\n");
+        assert_eq!(EpochCache::parse(&cache.encode()), Ok(cache));
+        assert_eq!(EpochCache::parse(&EpochCache::new().encode()), Ok(EpochCache::new()));
+    }
+
+    #[test]
+    fn epo_06_truncation_at_the_start_of_an_epoch_drops_it() {
+        let all = [(2, 6), (3, 8), (4, 11)];
+        for (end, kept) in [(12, 3), (11, 2), (9, 2), (8, 1), (7, 1), (6, 0), (0, 0)] {
+            let mut cache = cache_of(&all);
+            assert_eq!(cache.truncate_from_end(at(end)), kept < 3, "at {end}");
+            assert_eq!(pairs(&cache), &all[..kept], "at {end}");
+        }
+    }
+
+    #[test]
+    fn truncation_of_the_front_lets_the_epoch_that_holds_the_start_begin_there() {
+        let all = [(2, 6), (3, 8), (4, 11)];
+        let table: [(u64, &[(u32, u64)]); 6] = [
+            (5, &all),
+            (6, &all),
+            (7, &[(2, 7), (3, 8), (4, 11)]),
+            (8, &[(3, 8), (4, 11)]),
+            (10, &[(3, 10), (4, 11)]),
+            (20, &[(4, 20)]),
+        ];
+        for (start, left) in table {
+            let mut cache = cache_of(&all);
+            assert_eq!(cache.truncate_from_start(at(start)), left != all, "at {start}");
+            assert_eq!(pairs(&cache), left, "at {start}");
+        }
+        assert!(!EpochCache::new().truncate_from_start(at(3)));
+    }
+
+    #[test]
+    fn an_epoch_that_contradicts_others_replaces_them() {
+        let mut cache = cache_of(&[(1, 1), (3, 5), (7, 9)]);
+        assert!(cache.assign(epoch(2), at(20)), "an epoch that goes back");
+        assert_eq!(pairs(&cache), [(1, 1), (2, 20)]);
+        assert!(cache.assign(epoch(4), at(1)), "a start that goes back");
+        assert_eq!(pairs(&cache), [(4, 1)]);
+    }
+
+    #[test]
+    fn the_epoch_of_an_offset_is_the_one_that_began_last_before_it() {
+        let cache = cache_of(&[(2, 6), (5, 12)]);
+        let found = |offset| cache.epoch_for(at(offset)).map(LeaderEpoch::get);
+        assert_eq!([found(5), found(6), found(11), found(12), found(99)], [None, Some(2), Some(2), Some(5), Some(5)]);
+    }
+
+    #[test]
+    fn a_file_that_contradicts_itself_is_read_in_order() {
+        let read = EpochCache::parse(b"0\n4\n1 10\n2 20\n2 15\n0 30\n").unwrap();
+        assert_eq!(pairs(&read), [(0, 30)]);
+    }
+
+    proptest! {
+        /// Whatever is assigned and cut, the cache stays in order and answers as a walk over its list does.
+        #[test]
+        fn a_cache_is_a_list_in_order(
+            steps in vec((0u8..4, 0u32..12, 0u64..40), 0..30), asked in 0u32..14, offset in 0u64..50,
+        ) {
+            let mut cache = EpochCache::new();
+            for (step, number, offset) in steps {
+                let before = cache.clone();
+                let changed = match step {
+                    0 => cache.truncate_from_end(at(offset)),
+                    1 => cache.truncate_from_start(at(offset)),
+                    _ => cache.assign(epoch(number), at(offset)),
+                };
+                prop_assert_eq!(changed, cache != before, "what is said to be unchanged need not be written");
+                let list = pairs(&cache);
+                prop_assert!(list.is_sorted_by(|a, b| a.0 < b.0 && a.1 < b.1));
+            }
+            let list = pairs(&cache);
+            let found = cache.epoch_for(at(offset)).map(LeaderEpoch::get);
+            prop_assert_eq!(found, list.iter().rfind(|entry| entry.1 <= offset).map(|entry| entry.0));
+            let known = list.iter().rfind(|entry| entry.0 <= asked).map_or(asked, |entry| entry.0);
+            let higher = list.iter().find(|entry| entry.0 > asked).map(|entry| entry.1);
+            let latest = list.last().is_some_and(|entry| entry.0 == asked);
+            let end = if latest { Some(1000) } else { higher };
+            let expected = end.map(|end| (epoch(known), at(end)));
+            prop_assert_eq!(cache.end_offset_for(Some(epoch(asked)), at(1000)), expected);
+            prop_assert_eq!(EpochCache::parse(&cache.encode()), Ok(cache));
+        }
+    }
+}

@@ -360,3 +360,6 @@ fn fields(entry: &[u8; OffsetIndex::ENTRY_BYTES]) -> (i32, i32) {
     let [a, b, c, d, e, f, g, h] = *entry;
     (i32::from_be_bytes([a, b, c, d]), i32::from_be_bytes([e, f, g, h]))
 }
+
+#[cfg(test)]
+mod tests;

@@ -256,3 +256,6 @@ fn fields(entry: &[u8; TimeIndex::ENTRY_BYTES]) -> (Timestamp, i32) {
     let timestamp = Timestamp::from_millis(i64::from_be_bytes([a, b, c, d, e, f, g, h]));
     (timestamp, i32::from_be_bytes([i, j, k, l]))
 }
+
+#[cfg(test)]
+mod tests;

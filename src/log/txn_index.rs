@@ -162,3 +162,6 @@ impl TxnIndex {
         self.base
     }
 }
+
+#[cfg(test)]
+mod tests;
