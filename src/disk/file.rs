@@ -396,3 +396,41 @@ fn kind(errno: Errno) -> DiskErrorKind {
         errno => DiskErrorKind::Io { code: Some(errno.raw_os_error()), message: io::Error::from(errno).to_string() },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_systems_numbers_have_our_names() {
+        let known = [
+            (Errno::NOSPC, DiskErrorKind::NoSpace),
+            (Errno::DQUOT, DiskErrorKind::NoSpace),
+            (Errno::ROFS, DiskErrorKind::ReadOnly),
+            (Errno::ACCESS, DiskErrorKind::PermissionDenied),
+            (Errno::PERM, DiskErrorKind::PermissionDenied),
+            (Errno::MFILE, DiskErrorKind::TooManyOpenFiles),
+            (Errno::NFILE, DiskErrorKind::TooManyOpenFiles),
+            (Errno::NOTDIR, DiskErrorKind::NotADirectory),
+            (Errno::LOOP, DiskErrorKind::SymlinkRefused),
+            (Errno::NOENT, DiskErrorKind::NotFound),
+            (Errno::NOTEMPTY, DiskErrorKind::NotEmpty),
+            (Errno::NAMETOOLONG, DiskErrorKind::NameTooLong),
+        ];
+        for (errno, due) in known {
+            assert_eq!(kind(errno), due, "{errno:?}");
+            assert_eq!(io_kind(&io::Error::from(errno)), due, "{errno:?}");
+        }
+        assert!(matches!(kind(Errno::IO), DiskErrorKind::Io { code: Some(5), .. }));
+    }
+
+    #[test]
+    fn a_call_that_a_signal_breaks_is_made_again() {
+        let mut calls = 0;
+        let done = retry(|| {
+            calls += 1;
+            if calls < 3 { Err(Errno::INTR) } else { Ok(calls) }
+        });
+        assert_eq!(done, Ok(3));
+    }
+}

@@ -24,7 +24,6 @@ impl FileNode {
     }
 }
 
-/// Names a file the way a test does.
 impl MemDisk {
     /// A disk with these files and nothing else, all durable. A name that ends in `/` is an empty directory.
     ///
@@ -165,7 +164,7 @@ impl MemDisk {
         self.state().tree.held()
     }
 
-    /// The pages of all files that a crash may lose: none if everything is synced.
+    /// The files with bytes that a crash may lose.
     pub fn unsynced(&self) -> BTreeSet<String> {
         let mut unsynced = BTreeSet::new();
         self.state().tree.walk(ROOT, "", &mut |path, _, node| {

@@ -166,8 +166,7 @@ impl Tree {
             return Err(busy());
         }
         let dir = self.find(&path.parent())?;
-        // Looks the name up, so that a parent that is no directory is refused here.
-        self.child(dir, path.name())?;
+        self.dir(dir)?;
         Ok((dir, path.name()))
     }
 
@@ -271,7 +270,7 @@ impl Tree {
     pub(super) fn rename(&mut self, from: &DiskPath, to: &DiskPath) -> Done<()> {
         let (from_dir, from_name) = self.place(from)?;
         let (to_dir, to_name) = self.place(to)?;
-        let node = self.find(from)?;
+        let node = self.child(from_dir, from_name)?.ok_or(DiskErrorKind::NotFound)?;
         if to.as_str().starts_with(&format!("{from}/")) {
             return Err(DiskErrorKind::Io { code: Some(22), message: "Invalid argument".to_owned() });
         }
