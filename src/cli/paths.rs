@@ -31,7 +31,7 @@ pub(crate) fn files(path: &Path) -> Result<Vec<Named>, CliError> {
     };
     let kind = fs::metadata(path).map_err(failed(path))?;
     if kind.is_file() {
-        let shown = path.file_name().unwrap_or_else(|| path.as_os_str()).to_string_lossy().into_owned();
+        let shown = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         return Ok(vec![Named { path: path.to_owned(), shown }]);
     }
     if !kind.is_dir() {

@@ -1,0 +1,10 @@
+//! What is fuzzed: one plain function per target. `fuzz/fuzz_targets/` feeds each with bytes that a fuzzer makes up,
+//! `tests/fuzz_corpus.rs` with the corpus that is kept in `fuzz/corpus/`.
+
+pub mod cli;
+
+/// A target's name and its function.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub const TARGETS: &[Target] = &[("dump_any", cli::dump_any)];
