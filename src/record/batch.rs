@@ -190,10 +190,10 @@ impl Batch {
 
     /// The records' bytes, decompressed; shared if they are not compressed.
     pub(crate) fn payload_decompressed(&self, limit: DecompressLimit) -> Result<Bytes, CodecError> {
-        match self.codec() {
-            Codec::None => Ok(self.payload()),
-            codec => codec.decompress(&self.payload(), limit).map(Bytes::from),
+        if self.codec() == Codec::None {
+            return Ok(self.payload());
         }
+        self.codec().decompress(&self.payload(), limit).map(Bytes::from)
     }
 
     /// A copy of the whole batch, stamp and body in one.

@@ -7,10 +7,10 @@
 
 use crate::epoch::{ProducerEpoch, Sequence};
 use crate::record::attributes::{Attributes, Codec, TimestampType};
-use crate::record::batch::{Batch, BatchError, ProducerStamp};
+use crate::record::batch::{Batch, ProducerStamp};
 use crate::record::compress::CodecError;
+use crate::record::fields::{Headers, Record};
 use crate::record::header::Header;
-use crate::record::record::{Headers, Record};
 use crate::record::varint;
 use crate::time::Timestamp;
 
@@ -292,17 +292,11 @@ impl BatchBuilder {
             return Err(BuildError::LateDeleteHorizon);
         }
         let header = self.header(last_offset_delta);
-        let bytes = match self.codec {
-            Codec::None => self.bytes,
-            _ if self.count == 0 => self.bytes,
-            codec => compressed(codec, self.level, &self.bytes)?,
-        };
+        let is_compressed = self.codec != Codec::None && self.count > 0;
+        let bytes = if is_compressed { compressed(self.codec, self.level, &self.bytes)? } else { self.bytes };
         let size = bytes.len() as u64;
-        Batch::sealed(header, bytes).map_err(|error| match error {
-            BatchError::InvalidLength { .. } => BuildError::TooLarge { size },
-            // Deltas have been checked one by one: there is nothing else for the header to be wrong about.
-            _ => BuildError::LastOffsetDelta { asked: last_offset_delta, last: last_offset_delta },
-        })
+        // Counts and deltas have been checked one by one: there is nothing but the length to be wrong about.
+        Batch::sealed(header, bytes).map_err(|_| BuildError::TooLarge { size })
     }
 
     fn closed_last_offset_delta(&self) -> Result<u32, BuildError> {

@@ -12,8 +12,8 @@ use crate::record::attributes::{Attributes, Codec, TimestampType};
 use crate::record::batch::Batch;
 use crate::record::build::{BatchBuilder, BuildError};
 use crate::record::compress::DecompressLimit;
+use crate::record::fields::{RawRecord, Record};
 use crate::record::origin::Origin;
-use crate::record::record::{RawRecord, Record};
 use crate::record::records::RecordError;
 use crate::time::Timestamp;
 

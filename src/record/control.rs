@@ -9,7 +9,7 @@ use crate::id::ProducerId;
 use crate::record::attributes::Codec;
 use crate::record::batch::{Batch, ProducerStamp};
 use crate::record::build::{BatchBuilder, BuildError, NewRecord};
-use crate::record::record::Record;
+use crate::record::fields::Record;
 use crate::time::Timestamp;
 
 /// What a control record is about (format.md, section 2).

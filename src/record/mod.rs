@@ -7,10 +7,10 @@ mod check;
 mod compress;
 mod control;
 mod entry;
+mod fields;
 mod header;
 pub mod legacy;
 mod origin;
-mod record;
 mod records;
 mod stamp;
 mod varint;
@@ -23,10 +23,10 @@ pub use check::{CheckError, Checked, Refusal, Refused, Rules, TopicCodec, check_
 pub use compress::{CodecError, DecompressLimit};
 pub use control::{ControlError, ControlRecord, ControlType, TransactionMarker, TransactionResult};
 pub use entry::Entry;
+pub use fields::{HeaderIter, Headers, Record, RecordFault};
 pub use header::Header;
 pub use legacy::LegacyBatch;
 pub use origin::Origin;
-pub use record::{HeaderIter, Headers, Record, RecordFault};
 pub use records::{RecordError, RecordIter, Records};
 pub use stamp::Stamp;
 

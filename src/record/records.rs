@@ -12,8 +12,8 @@ use crate::offset::Offset;
 use crate::record::attributes::TimestampType;
 use crate::record::batch::Batch;
 use crate::record::compress::{CodecError, DecompressLimit};
+use crate::record::fields::{RawRecord, Record, RecordFault};
 use crate::record::legacy::{LegacyIter, LegacyRecords};
-use crate::record::record::{RawRecord, Record, RecordFault};
 use crate::time::Timestamp;
 
 /// Why the records of a batch cannot be read. The batch's checksum was right, so its writer was wrong.
@@ -66,10 +66,10 @@ pub enum RecordError {
 
 impl RecordError {
     pub(crate) const fn of(index: u32, fault: RecordFault) -> Self {
-        match fault {
-            RecordFault::InvalidVarint => Self::InvalidVarint { index },
-            fault => Self::InvalidRecord { index, fault },
+        if matches!(fault, RecordFault::InvalidVarint) {
+            return Self::InvalidVarint { index };
         }
+        Self::InvalidRecord { index, fault }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::record::attributes::{Codec, TimestampType};
 use crate::record::batch::BatchError;
-use crate::record::record::RecordFault;
+use crate::record::fields::RecordFault;
 use crate::time::Timestamp;
 
 /// A message in its frame.
@@ -81,10 +81,7 @@ impl<'a> Message<'a> {
 
     /// Takes a message and its offset out of a compressed one, and checks it.
     pub(super) fn take_inner(bytes: &mut &'a [u8]) -> Result<(Self, i64), RecordFault> {
-        let framed = Framed::parse(bytes).map_err(|error| match error {
-            BatchError::InvalidLength { length, .. } => RecordFault::Length { length, found: bytes.len() },
-            _ => RecordFault::CutShort,
-        })?;
+        let framed = Framed::parse(bytes).map_err(|error| fault_of(error, bytes.len()))?;
         let message = Self::parse(framed.message).ok_or(RecordFault::CutShort)?;
         let computed = Self::checksum_of(framed.message);
         if message.crc != computed {
@@ -116,6 +113,20 @@ impl<'a> Message<'a> {
             _ if self.attributes & Self::LOG_APPEND_TIME == 0 => Some(TimestampType::CreateTime),
             _ => Some(TimestampType::LogAppendTime),
         }
+    }
+}
+
+/// What is wrong with a message inside a compressed one, which has `found` bytes left.
+pub(super) const fn fault_of(error: BatchError, found: usize) -> RecordFault {
+    match error {
+        BatchError::InvalidLength { length, .. } => RecordFault::Length { length, found },
+        BatchError::Corrupt { stored, computed } => RecordFault::Checksum { stored, computed },
+        BatchError::UnsupportedMagic { magic } => RecordFault::Magic { found: magic, wrapper: 1 },
+        BatchError::UnsupportedCodec { .. } => RecordFault::Nested,
+        BatchError::Incomplete { .. }
+        | BatchError::InvalidFields
+        | BatchError::InvalidOffset { .. }
+        | BatchError::InvalidRecordCount { .. } => RecordFault::CutShort,
     }
 }
 

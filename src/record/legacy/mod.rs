@@ -19,7 +19,7 @@ use crate::offset::Offset;
 use crate::record::attributes::{Codec, TimestampType};
 use crate::record::batch::BatchError;
 use crate::record::compress::{self, DecompressLimit, Lz4Header};
-use crate::record::record::{Headers, Record, RecordFault};
+use crate::record::fields::{Headers, Record, RecordFault};
 use crate::record::records::{RecordError, Records};
 use crate::time::Timestamp;
 

@@ -6,10 +6,10 @@ use crate::record::attributes::Codec;
 use crate::record::batch::BatchError;
 use crate::record::build::BuildError;
 use crate::record::compress::DecompressLimit;
-use crate::record::record::RecordFault;
+use crate::record::fields::RecordFault;
 use crate::record::records::RecordError;
 
-use super::message::take;
+use super::message::{fault_of, take};
 
 /// One entry of a log of Kafka 0.7, checked. Its offset is the position of its first byte in the partition.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -70,7 +70,7 @@ impl MessageV07 {
         Self::append(&[0], payload, out)
     }
 
-    fn append(head: &[u8], payload: &[u8], out: &mut Vec<u8>) -> Result<(), BuildError> {
+    pub(super) fn append(head: &[u8], payload: &[u8], out: &mut Vec<u8>) -> Result<(), BuildError> {
         let length = head.len() as u64 + 4 + payload.len() as u64;
         let field = i32::try_from(length).ok().filter(|field| *field <= i32::MAX - Self::OVERHEAD as i32);
         let field = field.ok_or(BuildError::TooLarge { size: length + Self::OVERHEAD })?;
@@ -102,10 +102,10 @@ impl MessageV07 {
     ///
     /// [`RecordError::Codec`] if they cannot be decompressed within the limit.
     pub fn payloads(&self, limit: DecompressLimit) -> Result<PayloadsV07, RecordError> {
-        let bytes = match self.codec {
-            Codec::None => return Ok(PayloadsV07 { single: Some(self.payload.clone()), rest: Bytes::new(), index: 0 }),
-            codec => codec.decompress(&self.payload, limit)?,
-        };
+        if self.codec == Codec::None {
+            return Ok(PayloadsV07 { single: Some(self.payload.clone()), rest: Bytes::new(), index: 0 });
+        }
+        let bytes = self.codec.decompress(&self.payload, limit)?;
         if bytes.is_empty() {
             return Err(RecordError::EmptyWrapper);
         }
@@ -140,15 +140,7 @@ pub struct PayloadsV07 {
 impl PayloadsV07 {
     fn step(&mut self) -> Result<Bytes, RecordError> {
         let fault = |fault| RecordError::of(self.index, fault);
-        let inner = MessageV07::parse(&self.rest).map_err(|error| {
-            fault(match error {
-                BatchError::Corrupt { stored, computed } => RecordFault::Checksum { stored, computed },
-                BatchError::InvalidLength { length, .. } => RecordFault::Length { length, found: self.rest.len() },
-                BatchError::UnsupportedMagic { magic } => RecordFault::Magic { found: magic, wrapper: 1 },
-                BatchError::UnsupportedCodec { .. } => RecordFault::Nested,
-                _ => RecordFault::CutShort,
-            })
-        })?;
+        let inner = MessageV07::parse(&self.rest).map_err(|error| fault(fault_of(error, self.rest.len())))?;
         if inner.codec != Codec::None {
             return Err(fault(RecordFault::Nested));
         }
