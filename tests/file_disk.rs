@@ -1,8 +1,8 @@
 //! The real disk: what it refuses, what it locks, and that it answers as the test disk does.
 #![expect(
-    clippy::disallowed_types,
     clippy::disallowed_methods,
-    reason = "these tests arrange a real directory behind the back of the disk"
+    clippy::unwrap_used,
+    reason = "these tests arrange a real directory behind the back of the disk, and panic when they cannot"
 )]
 
 use std::fs;
@@ -153,6 +153,52 @@ fn a_second_locker_is_refused_also_in_one_process() {
     assert_eq!(kind(other.lock(&path(".lock"))), DiskErrorKind::AlreadyLocked);
     drop(lock);
     other.lock(&path(".lock")).unwrap();
+}
+
+/// Tries the kind of lock that Kafka takes, from another process; `None` if nobody here can.
+fn java_locks(file: &Path) -> Option<bool> {
+    let script = "import fcntl,sys\ntry: fcntl.lockf(open(sys.argv[1],'r+'),fcntl.LOCK_EX|fcntl.LOCK_NB)\nexcept OSError: sys.exit(7)";
+    let status = Command::new("python3").args(["-c", script]).arg(file).status().ok()?;
+    match status.code() {
+        Some(0) => Some(true),
+        Some(7) => Some(false),
+        _ => None,
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_kafka_broker_is_kept_out_and_keeps_us_out() {
+    let (dir, disk) = fixture();
+    let file = dir.path().join(".lock");
+    fs::write(&file, b"").unwrap();
+    let Some(free) = java_locks(&file) else {
+        eprintln!("skipped: no python3 here to play the broker");
+        return;
+    };
+    assert!(free);
+    let lock = disk.lock(&path(".lock")).unwrap();
+    assert_eq!(java_locks(&file), Some(false));
+    assert_eq!(kind(disk.lock(&path(".lock"))), DiskErrorKind::AlreadyLocked);
+    assert_eq!(java_locks(&file), Some(false), "our own second try has not let the broker in");
+    drop(lock);
+    assert_eq!(java_locks(&file), Some(true));
+
+    let script = "import fcntl,sys\nf=open(sys.argv[1],'r+')\nfcntl.lockf(f,fcntl.LOCK_EX)\nprint('held',flush=True)\nsys.stdin.read()";
+    let mut broker = Command::new("python3")
+        .args(["-c", script])
+        .arg(&file)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut held = String::new();
+    let told = broker.stdout.take().unwrap();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(told), &mut held).unwrap();
+    assert_eq!(kind(disk.lock(&path(".lock"))), DiskErrorKind::AlreadyLocked);
+    drop(broker.stdin.take());
+    broker.wait().unwrap();
+    disk.lock(&path(".lock")).unwrap();
 }
 
 #[test]
@@ -334,7 +380,9 @@ fn observe<D: Disk>(disk: &D, calls: &[Call]) -> Vec<String> {
             Call::List(at) => told(disk.list(&name(*at)).map(|entries| {
                 let line = |entry: ottla::disk::Entry| match entry.kind {
                     EntryKind::File { len, .. } => format!("{:?} {len}", entry.name),
-                    other => format!("{:?} {other:?}", entry.name),
+                    other @ (EntryKind::Dir | EntryKind::Symlink | EntryKind::Other) => {
+                        format!("{:?} {other:?}", entry.name)
+                    }
                 };
                 entries.into_iter().map(line).collect::<Vec<_>>()
             })),
@@ -368,10 +416,10 @@ fn told<T: std::fmt::Debug>(done: Result<T, DiskError>) -> String {
 
 /// The kind of an error; for those that only the system can name, no more than that.
 fn refusal(error: &DiskError) -> String {
-    match &error.kind {
-        DiskErrorKind::Io { .. } => format!("{:?} refused by the system", error.call),
-        kind => format!("{:?} {kind:?}", error.call),
+    if matches!(error.kind, DiskErrorKind::Io { .. }) {
+        return format!("{:?} refused by the system", error.call);
     }
+    format!("{:?} {:?}", error.call, error.kind)
 }
 
 proptest! {

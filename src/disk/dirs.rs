@@ -207,3 +207,107 @@ fn find(names: &[Result<Vec<DirName>, DiskError>], partition: &TopicPartition) -
         (found, _) => Ok(found),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::MemDisk;
+
+    fn partition(text: &str) -> TopicPartition {
+        TopicPartition::parse(text).unwrap()
+    }
+
+    fn dir_of(names: &[&str]) -> MemDisk {
+        let disk = MemDisk::new();
+        for name in names {
+            disk.put_foreign(name, EntryKind::Dir).unwrap();
+        }
+        disk
+    }
+
+    #[test]
+    fn log_32_a_directory_is_named_after_its_partition_in_every_form() {
+        let id = "7f0123456789abcdef0123456789abcd";
+        assert_eq!(DirName::parse("a-b-3").unwrap(), DirName::Partition(partition("a-b-3")));
+        for (suffix, why) in [("delete", Aside::Delete), ("future", Aside::Future), ("stray", Aside::Stray)] {
+            let name = format!("x.y-12.{id}-{suffix}");
+            let parsed = DirName::parse(&name).unwrap();
+            assert!(matches!(parsed, DirName::Aside { why: found, .. } if found == why));
+            assert_eq!(parsed.partition(), &partition("x.y-12"));
+            assert_eq!(parsed.to_string(), name);
+        }
+        let upper = format!("x-1.{}-delete", id.to_uppercase());
+        for bad in
+            ["noDash", "-1", "t-", "t-x", "t-1-delete", "t-1.7f-delete", "-delete", &upper, &format!("t.{id}-delete")]
+        {
+            assert!(DirName::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn log_33_the_longest_topic_is_cut_to_be_deleted() {
+        let longest = partition(&format!("{}-2147483647", "t".repeat(TopicName::BYTES_MAX)));
+        for why in [Aside::Delete, Aside::Stray] {
+            let name = DirName::aside(&longest, u128::MAX / 3, why);
+            let text = name.to_string();
+            assert_eq!(text.len(), 255);
+            assert!(text.ends_with(&format!("-2147483647.{}{}", "5".repeat(32), why.suffix())), "{text}");
+            assert_eq!(DirName::parse(&text).unwrap(), name);
+        }
+        let future = DirName::aside(&longest, 1, Aside::Future);
+        assert_eq!(future.partition(), &longest, "never cut");
+        let short = DirName::aside(&partition("t-0"), 1, Aside::Delete);
+        assert_eq!(short.to_string(), "t-0.00000000000000000000000000000001-delete");
+    }
+
+    #[test]
+    fn a_new_partition_goes_where_the_fewest_are() {
+        let table: [(&[Option<usize>], Option<usize>); 6] = [
+            (&[], None),
+            (&[None], None),
+            (&[Some(0)], Some(0)),
+            (&[Some(2), Some(1), Some(1)], Some(1)),
+            (&[None, Some(9), Some(8)], Some(2)),
+            (&[Some(3), Some(3)], Some(0)),
+        ];
+        for (counts, due) in table {
+            assert_eq!(choose(counts.iter().copied()), due, "{counts:?}");
+        }
+    }
+
+    #[test]
+    fn partitions_are_counted_and_bytes_files_and_leavings_are_not() {
+        let id = "0".repeat(32);
+        let leavings = [format!("b-0.{id}-delete"), format!("c-0.{id}-stray"), "lost+found".to_owned()];
+        let one = dir_of(&["a-0"]);
+        one.put("a-0/00000000000000000000.log", vec![0; 1000]).unwrap();
+        let two = dir_of(&[leavings[0].as_str(), &leavings[1], &leavings[2]]);
+        two.put("e-9", *b"a file").unwrap();
+        let three = dir_of(&[&format!("d-0.{id}-future")]);
+        let dirs = [one, two, three];
+        assert_eq!(place(&dirs, &partition("n-0")), Ok(Place::New(1)));
+        dirs[1].put_foreign("x-0", EntryKind::Dir).unwrap();
+        dirs[1].put_foreign("x-1", EntryKind::Dir).unwrap();
+        assert_eq!(place(&dirs, &partition("n-0")), Ok(Place::New(0)), "of equals the first");
+        assert_eq!(place(&dirs, &partition("x-1")), Ok(Place::Found(1)));
+        assert_eq!(place(&dirs, &partition("b-0")), Ok(Place::New(0)), "one to be deleted is none");
+    }
+
+    #[test]
+    fn a_partition_in_two_directories_is_refused() {
+        let dirs = [dir_of(&["a-0"]), dir_of(&[]), dir_of(&["a-0"])];
+        let refused = place(&dirs, &partition("a-0")).unwrap_err();
+        assert_eq!(refused, DirsError::Duplicate { partition: partition("a-0"), first: 0, second: 2 });
+        assert_eq!(refused.to_string(), "a-0 is in log directory 0 and in log directory 2");
+    }
+
+    #[test]
+    fn a_directory_out_of_order_takes_only_its_own_partitions_down() {
+        let dirs = [dir_of(&["a-0"]), dir_of(&["b-0"])];
+        let eio = crate::disk::DiskErrorKind::Io { code: Some(5), message: "EIO".to_owned() };
+        dirs[0].fail_at(0, eio, crate::disk::mem::Fails::FromThenOn);
+        assert_eq!(place(&dirs, &partition("b-0")), Ok(Place::Found(1)));
+        assert!(matches!(place(&dirs, &partition("a-0")), Err(DirsError::Disk { dir: 0, .. })));
+        assert_eq!(place(&[] as &[MemDisk], &partition("a-0")), Err(DirsError::None));
+    }
+}

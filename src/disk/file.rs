@@ -11,6 +11,7 @@
     reason = "this is the one file of the library that touches the file system: everyone else goes through `Disk`"
 )]
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{File, TryLockError};
 use std::io::{self, IoSlice};
@@ -18,7 +19,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_OMIT};
@@ -41,10 +42,70 @@ pub struct FileDiskFile {
     path: DiskPath,
 }
 
-/// A held lock of a [`FileDisk`]: an advisory lock of the operating system on an open file. It goes with the process.
+/// A held lock of a [`FileDisk`]: advisory locks of the operating system on an open file. They go with the process.
+///
+/// Of the two kinds of lock that Linux has, both are taken: one belongs to the open file and keeps other instances of
+/// this library out, in this process too; the other belongs to the process and keeps a Kafka broker out.
 #[derive(Debug)]
 pub struct FileDiskLock {
-    _file: File,
+    /// `None` only while it is dropped.
+    file: Option<File>,
+    id: LockId,
+}
+
+/// The device and the number of a locked file.
+type LockId = (u64, u64);
+
+/// The files that this process has locked. Whoever closes any descriptor of such a file drops the process's own lock,
+/// so it must not even be opened for another try.
+static OURS: Mutex<BTreeSet<LockId>> = Mutex::new(BTreeSet::new());
+
+impl Drop for FileDiskLock {
+    fn drop(&mut self) {
+        let mut ours = ours();
+        drop(self.file.take());
+        ours.remove(&self.id);
+    }
+}
+
+fn ours() -> MutexGuard<'static, BTreeSet<LockId>> {
+    OURS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[expect(
+    clippy::useless_conversion,
+    clippy::unnecessary_cast,
+    reason = "the types of these fields differ from system to system"
+)]
+fn file_id(stat: &Stat) -> LockId {
+    (stat.st_dev as u64, u64::from(stat.st_ino))
+}
+
+/// Takes both kinds of lock, or none.
+fn lock_file(file: &File) -> Result<(), DiskErrorKind> {
+    match file.try_lock() {
+        Ok(()) => lock_for_process(file),
+        Err(TryLockError::WouldBlock) => Err(DiskErrorKind::AlreadyLocked),
+        Err(TryLockError::Error(failure)) => Err(io_kind(&failure)),
+    }
+}
+
+/// The lock that Java takes. Elsewhere than on Linux, and on NFS, both kinds are one, and would be in each other's way.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn lock_for_process(file: &File) -> Result<(), DiskErrorKind> {
+    let stat = retry(|| rustix::fs::fstatfs(file)).map_err(kind)?;
+    if stat.f_type == rustix::fs::NFS_SUPER_MAGIC {
+        return Ok(());
+    }
+    match retry(|| rustix::fs::fcntl_lock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive)) {
+        Err(Errno::AGAIN | Errno::ACCESS) => Err(DiskErrorKind::AlreadyLocked),
+        locked => locked.map_err(kind),
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn lock_for_process(_file: &File) -> Result<(), DiskErrorKind> {
+    Ok(())
 }
 
 /// As many parts as one call of the system takes.
@@ -83,6 +144,18 @@ impl FileDisk {
             return Err(kind(Errno::BUSY));
         }
         act(self.dir(&path.parent())?.fd(), path.name())
+    }
+
+    /// Refuses a file that this process has locked, without opening it. Nobody else locks until the guard is gone.
+    fn refuse_our_own_lock(&self, path: &DiskPath) -> Result<MutexGuard<'static, BTreeSet<LockId>>, DiskErrorKind> {
+        let ours = ours();
+        let stat =
+            self.at(path, |dir, name| retry(|| rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)).map_err(kind));
+        match stat {
+            Ok(stat) if ours.contains(&file_id(&stat)) => Err(DiskErrorKind::AlreadyLocked),
+            // Whatever else is wrong shows when it is opened.
+            Ok(_) | Err(_) => Ok(ours),
+        }
     }
 
     fn open_file(&self, path: &DiskPath, how: OpenHow) -> Result<File, DiskErrorKind> {
@@ -136,7 +209,12 @@ fn replace_at(dir: BorrowedFd<'_>, name: &str) -> Result<(), DiskErrorKind> {
     match file_type(&stat) {
         FileType::RegularFile => retry(|| rustix::fs::unlinkat(dir, name, AtFlags::empty())).map_err(kind),
         FileType::Symlink => Err(DiskErrorKind::SymlinkRefused),
-        _ => Err(DiskErrorKind::NotRegularFile),
+        FileType::Directory
+        | FileType::Fifo
+        | FileType::Socket
+        | FileType::CharacterDevice
+        | FileType::BlockDevice
+        | FileType::Unknown => Err(DiskErrorKind::NotRegularFile),
     }
 }
 
@@ -212,10 +290,12 @@ impl Disk for FileDisk {
     }
 
     fn lock(&self, path: &DiskPath) -> Result<FileDiskLock, DiskError> {
-        let locked = self.open_file(path, OpenHow::Create).and_then(|file| match file.try_lock() {
-            Ok(()) => Ok(FileDiskLock { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(DiskErrorKind::AlreadyLocked),
-            Err(TryLockError::Error(error)) => Err(io_kind(&error)),
+        let locked = self.refuse_our_own_lock(path).and_then(|mut ours| {
+            let file = self.open_file(path, OpenHow::Create)?;
+            lock_file(&file)?;
+            let id = file_id(&retry(|| rustix::fs::fstat(&file)).map_err(kind)?);
+            ours.insert(id);
+            Ok(FileDiskLock { file: Some(file), id })
         });
         locked.map_err(|kind| error(DiskCall::Lock, path, None, kind))
     }
@@ -255,7 +335,9 @@ fn entry_kind(stat: &Stat) -> EntryKind {
         }
         FileType::Directory => EntryKind::Dir,
         FileType::Symlink => EntryKind::Symlink,
-        _ => EntryKind::Other,
+        FileType::Fifo | FileType::Socket | FileType::CharacterDevice | FileType::BlockDevice | FileType::Unknown => {
+            EntryKind::Other
+        }
     }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! One file of our own at the root, which Kafka ignores. Each partition has a slot, and each slot two copies of 512
 //! bytes in different pages. A mark is written over the older copy, as one positional write, so that a write torn by a
-//! power loss leaves the newer one, and only a sync makes it the newer one itself. Each copy has a checksum and a generation, which rises with every write to the
-//! file. Nothing is synced here: the caller syncs, beside or after the data that a mark speaks of.
+//! power loss leaves the newer one; and only a sync makes it the newer one itself. Each copy has a checksum and a
+//! generation, which rises with every write to the file. When to sync is the caller's to say, with the data that a mark
+//! speaks of or after it.
 //!
 //! ```text
 //! page 0: copy 0 of slots 0..8    page 1: copy 1 of slots 0..8    page 2: copy 0 of slots 8..16 ...
@@ -32,9 +33,7 @@ const SLOTS_PER_PAGE: u32 = 8;
 /// As many slots as a file may have: more partitions than that go without a mark.
 const SLOTS_MAX: u32 = 1 << 16;
 
-const _: () = {
-    assert!(COPY_BYTES as u64 * SLOTS_PER_PAGE as u64 == PAGE_BYTES, "copies fill their page");
-};
+const _: () = assert!(COPY_BYTES as u64 * SLOTS_PER_PAGE as u64 == PAGE_BYTES, "copies fill their page");
 
 /// A copy that could not be read, and where it stands.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]

@@ -14,6 +14,9 @@
 //! - Must not know: files, offsets, batches.
 //! - Always true: there are as many sums as the log has blocks, the last of which may be short.
 
+#[cfg(test)]
+mod tests;
+
 use std::ops::Range;
 
 /// How many bytes of the log one sum covers.
@@ -137,7 +140,7 @@ impl Sums {
 
     /// The block that holds this position, `None` past the end.
     pub fn block_at(&self, position: u32) -> Option<u32> {
-        (position < self.log_len).then(|| position >> BLOCK_SHIFT)
+        (position < self.log_len).then_some(position >> BLOCK_SHIFT)
     }
 
     /// The bytes of a block; empty past the last.

@@ -155,13 +155,13 @@ pub(super) fn items(tree: &Tree) -> Vec<Item> {
     for (node, found) in &tree.nodes {
         let Node::File(file) = found else { continue };
         for (seq, op) in &file.pending {
+            let item = |kind| Item { seq: *seq, node: *node, kind };
             match op {
-                FileOp::SetLen(len) => items.push(Item { seq: *seq, node: *node, kind: ItemKind::SetLen(*len) }),
+                FileOp::SetLen(len) => items.push(item(ItemKind::SetLen(*len))),
                 FileOp::Write { position, bytes } => {
-                    items.extend(fragments(*position, bytes.len()).map(|(from, to)| {
-                        let kind = ItemKind::Fragment { position: *position, bytes: bytes.clone(), from, to };
-                        Item { seq: *seq, node: *node, kind }
-                    }))
+                    let fragment =
+                        |(from, to)| ItemKind::Fragment { position: *position, bytes: bytes.clone(), from, to };
+                    items.extend(fragments(*position, bytes.len()).map(fragment).map(item));
                 }
             }
         }

@@ -17,7 +17,7 @@ pub struct ImageRules {
     pub names: NameModel,
     /// Positions in the last write to each file (of a batch, of a header) around which to tear it.
     pub borders: Vec<u64>,
-    /// How many bytes to each side of a border, of a page and of the write itself.
+    /// How many bytes to each side of such a border, and of the ends of the write. At borders of pages it is one.
     pub torn_within: u64,
     /// How many images are few: so many are walked without leaving one out, not counting tears.
     pub exhaustive_max: u64,
@@ -242,11 +242,11 @@ impl Space {
             write.iter().filter_map(|index| self.items[*index].span().map(|(from, to)| (*index, from, to))).collect();
         let (Some((_, start, _)), Some((_, _, end))) = (spans.first(), spans.last()) else { return Vec::new() };
         let near = |cut: u64, border: u64| cut.abs_diff(border) <= rules.torn_within;
+        let near_page = |cut: u64| matches!(cut % PAGE, 0 | 1) || cut % PAGE == PAGE - 1;
         let is_telling = |cut: u64| {
             near(cut, *start)
                 || near(cut, *end)
-                || near(cut % PAGE, 0)
-                || near(cut % PAGE, PAGE)
+                || rules.torn_within > 0 && near_page(cut)
                 || rules.borders.iter().any(|border| near(cut, *border))
         };
         let inside = |(index, from, to): &(usize, u64, u64)| {

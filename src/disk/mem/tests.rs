@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
-use crate::disk::EntryKind;
+use crate::disk::{Disk, DiskError, DiskFile, EntryKind};
 
 fn path(text: &str) -> DiskPath {
     DiskPath::parse(text).unwrap()
@@ -181,14 +181,14 @@ fn a_name_never_leads_to_half_a_file_that_was_synced_before_its_rename() {
 #[test]
 fn many_pages_are_sampled_and_one_seed_gives_one_row_of_images() {
     let disk = MemDisk::new();
-    let file = synced(&disk, "a", &[1; 64 * 4096]);
-    file.write_full(0, &[2; 64 * 4096]).unwrap();
+    let file = synced(&disk, "a", &[1; 16 * 4096]);
+    file.write_full(0, &[2; 16 * 4096]).unwrap();
     let walk = |seed| {
         let rules = ImageRules { seed, torn_within: 2, ..ImageRules::default() };
         disk.images_by(&rules).map(|image| image.digest()).collect::<Vec<_>>()
     };
     let first = walk(1);
-    assert!(first.len() > 4 * 60 && first.len() < 5000, "{}", first.len());
+    assert!(first.len() > 100 && first.len() < 1000, "{}", first.len());
     assert_eq!(first, walk(1));
     assert_ne!(first, walk(2));
     assert_eq!(first.iter().collect::<BTreeSet<_>>().len(), first.len(), "each image once");
@@ -277,10 +277,13 @@ fn a_failed_sync_may_drop_what_it_was_to_write() {
         disk.evict();
         (cached, images, disk.contents()["a"].clone())
     };
-    let (old, new) = (b"old".to_vec(), b"new".to_vec());
-    assert_eq!(run(FailedSync::Keeps), (new.clone(), vec![new.clone()], new.clone()));
-    assert_eq!(run(FailedSync::Drops), (new.clone(), vec![old.clone()], old.clone()));
-    assert_eq!(run(FailedSync::DropsAndEvicts), (old.clone(), vec![old.clone()], old));
+    let due = |cached: &str, durable: &str| {
+        let bytes = |text: &str| text.as_bytes().to_vec();
+        (bytes(cached), vec![bytes(durable)], bytes(durable))
+    };
+    assert_eq!(run(FailedSync::Keeps), due("new", "new"));
+    assert_eq!(run(FailedSync::Drops), due("new", "old"));
+    assert_eq!(run(FailedSync::DropsAndEvicts), due("old", "old"));
 }
 
 #[test]
@@ -450,7 +453,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Bytes that nobody touched since they were synced are in every image; and each byte of an image is one that
     /// stood there at the last sync or was written since, or a zero, or garbage behind a tear.

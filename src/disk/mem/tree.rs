@@ -20,7 +20,7 @@ pub(super) const ROOT: NodeId = 0;
 /// The longest name, in bytes, as on most file systems.
 const NAME_BYTES_MAX: usize = 255;
 /// The longest file, so that a position out of rot does not ask for all memory.
-const FILE_BYTES_MAX: u64 = 1 << 32;
+const FILE_BYTES_MAX: u64 = 1 << 31;
 
 #[derive(Clone, Debug)]
 pub(super) struct Tree {
@@ -305,7 +305,7 @@ impl Tree {
         Ok(dir.cached.iter().filter_map(|(name, node)| Some((name, self.nodes.get(node)?))).map(entry).collect())
     }
 
-    /// Writes as far as [`FILE_BYTES_MAX`] allows.
+    /// Writes all of it, unless the file would grow beyond [`FILE_BYTES_MAX`].
     pub(super) fn write(&mut self, id: NodeId, position: u64, bytes: &[u8], now: Timestamp) -> Done<()> {
         let end = position.checked_add(bytes.len() as u64).filter(|end| *end <= FILE_BYTES_MAX);
         let end = end.ok_or(DiskErrorKind::NoSpace)?;
@@ -393,7 +393,7 @@ impl Tree {
         self.nodes.retain(|id, node| reached.contains(id) || matches!(node, Node::File(file) if file.handles > 0));
     }
 
-    /// The files that hold space: those with a name in the cache, and those that are open.
+    /// How many bytes of space the files hold: those with a name in the cache, and those that are open.
     pub(super) fn held(&self) -> u64 {
         let named = |found: &BTreeSet<NodeId>, id: &NodeId| found.contains(id);
         let mut found = BTreeSet::new();
