@@ -43,7 +43,6 @@ impl EpochCache {
             self.entries.pop();
         }
         self.entries.push(EpochEntry { epoch, start_offset: start });
-        self.check();
         true
     }
 
@@ -101,7 +100,6 @@ impl EpochCache {
         }
         self.entries.drain(..holder);
         self.entries[0].start_offset = start;
-        self.check();
         true
     }
 
@@ -118,11 +116,6 @@ impl EpochCache {
     /// Whether no epoch is known.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
-    }
-
-    /// Both columns rise strictly.
-    fn check(&self) {
-        debug_assert!(self.entries.is_sorted_by(|a, b| a.epoch < b.epoch && a.start_offset < b.start_offset));
     }
 }
 

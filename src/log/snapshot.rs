@@ -234,3 +234,6 @@ fn field<const N: usize>(bytes: &[u8; ProducerSnapshot::ENTRY_BYTES], at: usize)
     out.copy_from_slice(&bytes[at..at + N]);
     out
 }
+
+#[cfg(test)]
+mod tests;

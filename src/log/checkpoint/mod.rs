@@ -129,3 +129,6 @@ pub enum CheckpointError {
 fn cut(text: &str) -> String {
     text.chars().take(64).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -293,3 +293,6 @@ impl Unreplicated {
         self.first_offsets.first().copied()
     }
 }
+
+#[cfg(test)]
+mod tests;
