@@ -4,25 +4,42 @@
 //! relative to it. [`MemDisk`] knows what was synced and can lose, tear, reorder, fail and fill up;
 //! [`FileDisk`] is the real file system.
 
+mod cut;
 mod dirs;
 mod error;
 mod file;
+mod handles;
+mod lanes;
+mod log_dir;
+mod log_file;
+mod log_read;
 mod map;
 mod marks;
 pub mod mem;
+mod open;
 mod path;
+mod reader;
+mod report;
 mod sums;
 
 use std::ffi::OsString;
 
 use bytes::Bytes;
 
+pub use cut::TruncateFault;
 pub use dirs::{Aside, DirName, DirNameError, DirsError, Place, choose, partition_dirs, place};
 pub use error::{DiskCall, DiskError, DiskErrorKind};
 pub use file::{FileDisk, FileDiskFile, FileDiskLock};
+pub use handles::Handle;
+pub use log_dir::LogDir;
+pub use log_file::{AppendFault, HighWatermarkRule, LogFile, OpenOptions, TrimFault};
+pub use log_read::{FetchError, Fetched, FoundRecord, TimeQuery};
 pub use marks::{BadCopy, BadMark, MARKS_FILE, MarkCopy, MarkFile, Marks, MarksError};
 pub use mem::MemDisk;
+pub use open::OpenError;
 pub use path::DiskPath;
+pub use reader::ReadFault;
+pub use report::{CorruptRange, Leftover, LeftoverAction, RecoveryReport, Shutdown, TornTail};
 pub use sums::{BLOCK_BYTES, BadBlock, BuilderError, FileSum, IndexSums, Sums, SumsBuilder, SumsError};
 
 use crate::time::Timestamp;
@@ -31,11 +48,11 @@ use crate::time::Timestamp;
 ///
 /// Every call is one crash point and one fail point. What a call did is durable only after the matching sync: bytes
 /// and length after [`DiskFile::sync`], names after [`Disk::sync_dir`] of the directory that holds them.
-pub trait Disk: Clone + Send + Sync + 'static {
+pub trait Disk: Clone + std::fmt::Debug + Send + Sync + 'static {
     /// An open file. Dropping it closes it; the file may have been renamed or removed meanwhile.
     type File: DiskFile;
     /// A held lock, released when dropped or when the process dies.
-    type Lock: Send + Sync + 'static;
+    type Lock: std::fmt::Debug + Send + Sync + 'static;
 
     /// Opens a regular file. Never follows a symbolic link.
     fn open(&self, path: &DiskPath, how: OpenHow) -> Result<Self::File, DiskError>;
@@ -60,7 +77,7 @@ pub trait Disk: Clone + Send + Sync + 'static {
 }
 
 /// An open file of a [`Disk`].
-pub trait DiskFile: Send + Sync + 'static {
+pub trait DiskFile: std::fmt::Debug + Send + Sync + 'static {
     /// Reads at `position`. May read less than asked for; 0 only at the end of the file.
     fn read_at(&self, position: u64, into: &mut [u8]) -> Result<usize, DiskError>;
     /// Writes the parts one behind the other from `position` on. May write less than all; then call again.

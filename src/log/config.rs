@@ -1,6 +1,6 @@
 //! The settings of one log.
 
-use crate::record::{Codec, TimestampType};
+use crate::record::{TimestampType, TopicCodec};
 
 /// The settings of one log, with Kafka's defaults and, in each doc, Kafka's name (format.md, section 11).
 ///
@@ -102,16 +102,6 @@ impl Cleanup {
     pub const fn compacts(self) -> bool {
         matches!(self, Self::Compact | Self::CompactAndDelete)
     }
-}
-
-/// How a topic's batches are compressed: Kafka's `compression.type`.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum TopicCodec {
-    /// As the producer did it.
-    #[default]
-    Producer,
-    /// Always this way; a batch that comes otherwise is rebuilt.
-    Always(Codec),
 }
 
 /// Why a set of settings was refused.

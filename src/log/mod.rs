@@ -1,29 +1,495 @@
 //! One partition's log, as a state machine.
+//!
+//! A log is a list of segments, each a file of batches with its indexes. [`Log`] decides what is appended, rolled,
+//! cut, kept and served, and performs none of it: every input leaves [`Effect`]s, whose results come back as
+//! [`Log::done`], [`Log::synced`] and their failing twins. The disk is one more acknowledger of an offset, like a
+//! follower: nobody outside a log sees past [`Log::written`].
+//!
+//! - May use: `offset`, `epoch`, `id`, `time`, `record`.
+//! - Must not know: files, threads, clocks, replication, the wire format.
+//! - Always true (I-S4): `log_start_offset <= high_watermark <= log_end_offset`; `flushed <= written <=
+//!   log_end_offset`; segments follow each other without overlap, and the last one is the active one; leader epochs
+//!   never fall with the offset; the log start never goes back but in a truncation.
+//!
+//! What must read — opening, truncation below what is in memory, search by time, compaction — are leaves fed with
+//! bytes by a driver: [`scan`], [`search`], [`clean`]. Their results enter the log as one input.
 
 mod acknowledged;
+mod append;
 mod checkpoint;
 mod config;
 mod epochs;
 mod index;
+mod indexes;
 mod mark;
+mod marker;
 mod op;
 mod producers;
+mod read;
+mod recovered;
+mod replaced;
+mod retention;
+mod roll;
+mod scan;
+mod segment;
 mod snapshot;
+mod tail;
 mod time_index;
+mod truncate;
 mod txn_index;
 
 pub use checkpoint::{
     CheckpointError, CleanShutdown, DirectoryId, MetaProperties, MetaVersion, OffsetCheckpoint, PartitionMetadata,
 };
-pub use config::{Cleanup, ConfigError, LogConfig, TopicCodec};
+use std::collections::{BTreeMap, BTreeSet};
+
+use acknowledged::Acknowledged;
+pub use append::{AppendDecision, AppendError, Appended, Change};
+pub use config::{Cleanup, ConfigError, LogConfig};
 pub use epochs::{EpochCache, EpochEntry};
 pub use index::{IndexError, OffsetEntry, OffsetIndex, OffsetIndexView};
+pub use indexes::{Indexes, MaxTimestamp};
 pub use mark::FlushedMark;
-pub use op::{DiskOp, FileId, FileName, OpSeq, Part, Remove, Sync, SyncId};
+pub use op::{DiskOp, Effect, FileId, FileName, OpSeq, Part, Remove, Sync, SyncId};
 pub use producers::{
     BatchMeta, CompletedTxn, Content, Marker, MarkerRules, Outcome, ProducerBatch, ProducerChange, ProducerEntry,
     ProducerError, ProducerState, ProducerUndo, UnknownProducer, Verdict,
 };
+pub use read::{Isolation, ReadError, ReadPlan, Span};
+pub use recovered::{Recovered, RecoveredSegment};
+pub use replaced::{ReplaceError, Replacement};
+pub use retention::{Breach, TrimError};
+pub(crate) use scan::base_of;
+pub use scan::{BadRange, Fed, Scan, ScanStart, Scanned, Why};
+use segment::Segment;
+pub use segment::{SegmentFiles, SegmentInfo};
 pub use snapshot::{ProducerSnapshot, SnapshotError};
+use tail::Tail;
 pub use time_index::{TimeEntry, TimeIndex, TimeIndexView};
+pub use truncate::{Cut, CutFacts, TruncateError};
 pub use txn_index::{AbortedTxn, TxnIndex};
+
+use crate::epoch::LeaderEpoch;
+use crate::offset::Offset;
+use crate::time::Timestamp;
+
+/// One partition's log (see the [room](self)).
+///
+/// Every method that changes the log appends to `out` what the driver has to do, in order.
+#[derive(Debug)]
+pub struct Log {
+    config: LogConfig,
+    /// By base offset; never empty. The last one is active.
+    segments: BTreeMap<Offset, Segment>,
+    tail: Tail,
+    epochs: EpochCache,
+    producers: ProducerState,
+    acknowledged: Acknowledged,
+    log_start_offset: Offset,
+    log_end_offset: Offset,
+    high_watermark: Offset,
+    health: Health,
+    next_file: u64,
+    next_op: u64,
+    /// Files with bytes that no flush has covered yet.
+    unsynced: BTreeSet<FileId>,
+    /// Whether files were made since the directory was last synced.
+    names_changed: bool,
+    flush_wanted: bool,
+    /// The offsets of the producer snapshots there are.
+    snapshots: BTreeSet<Offset>,
+    jitter_seed: u64,
+}
+
+/// Whether a log can go on.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Health {
+    /// All is well.
+    Good,
+    /// A write found no space and is tried again; until it has succeeded nothing more is appended.
+    Stalled,
+    /// A write or a flush has failed. Nothing is appended any more; what is written is still served.
+    Poisoned {
+        /// What failed.
+        why: String,
+    },
+}
+
+/// Whether a mark is the last one.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Closing {
+    /// The log goes on.
+    Open,
+    /// The log is closed: nothing comes behind the mark.
+    Closed,
+}
+
+/// Why an op failed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum OpFailure {
+    /// There is no space. The driver keeps the op and all behind it, and tries again later.
+    NoSpace,
+    /// Anything else, in words for the one who must act.
+    Failed(String),
+}
+
+impl Log {
+    /// A log without records that begins at `start`, and whose files are yet to be made.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] if the settings make no sense.
+    pub fn new(config: LogConfig, start: Offset, now: Timestamp, out: &mut Vec<Effect>) -> Result<Self, ConfigError> {
+        config.check()?;
+        let mut log = Self::without_segments(config, start);
+        log.add_segment(start, now, out);
+        log.check();
+        Ok(log)
+    }
+
+    fn without_segments(config: LogConfig, start: Offset) -> Self {
+        Self {
+            config,
+            segments: BTreeMap::new(),
+            tail: Tail::default(),
+            epochs: EpochCache::default(),
+            producers: ProducerState::new(start, UnknownProducer::default()),
+            acknowledged: Acknowledged::new(start, start),
+            log_start_offset: start,
+            log_end_offset: start,
+            high_watermark: start,
+            health: Health::Good,
+            next_file: 0,
+            next_op: 0,
+            unsynced: BTreeSet::new(),
+            names_changed: false,
+            flush_wanted: false,
+            snapshots: BTreeSet::new(),
+            jitter_seed: 0,
+        }
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &LogConfig {
+        &self.config
+    }
+
+    /// Changes the settings, from the next append, roll, retention or compaction on.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] if they make no sense; the old ones stay.
+    pub fn configure(&mut self, config: LogConfig) -> Result<(), ConfigError> {
+        config.check()?;
+        self.config = config;
+        Ok(())
+    }
+
+    /// The first readable offset.
+    pub fn log_start_offset(&self) -> Offset {
+        self.log_start_offset
+    }
+
+    /// The offset that the next record gets.
+    pub fn log_end_offset(&self) -> Offset {
+        self.log_end_offset
+    }
+
+    /// The end of what all in-sync replicas have.
+    pub fn high_watermark(&self) -> Offset {
+        self.high_watermark
+    }
+
+    /// The end of what no open transaction precedes, at most the high watermark.
+    pub fn last_stable_offset(&self) -> Offset {
+        self.producers.first_unstable().map_or(self.high_watermark, |first| first.min(self.high_watermark))
+    }
+
+    /// The end of what is in the page cache. Nobody reads past it.
+    pub fn written(&self) -> Offset {
+        self.acknowledged.written()
+    }
+
+    /// The end of what is on disk: the recovery point.
+    pub fn flushed(&self) -> Offset {
+        self.acknowledged.flushed()
+    }
+
+    /// Where each leader epoch begins.
+    pub fn epochs(&self) -> &EpochCache {
+        &self.epochs
+    }
+
+    /// What is known of producers.
+    pub fn producers(&self) -> &ProducerState {
+        &self.producers
+    }
+
+    /// Whether the log can go on.
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// The segments, oldest first.
+    pub fn segments(&self) -> impl DoubleEndedIterator<Item = SegmentInfo> {
+        self.segments.values().map(SegmentInfo::from)
+    }
+
+    /// The segment that grows.
+    pub fn active_segment(&self) -> SegmentInfo {
+        SegmentInfo::from(self.active())
+    }
+
+    /// How many bytes of batches there are.
+    pub fn size(&self) -> u64 {
+        self.segments.values().map(|segment| u64::from(segment.size)).sum()
+    }
+
+    /// How many bytes of batches are kept in memory.
+    pub fn cached_bytes(&self) -> u64 {
+        self.tail.bytes()
+    }
+
+    /// Raises the high watermark to `to`, at most what is written. It never goes back here.
+    pub fn advance_high_watermark(&mut self, to: Offset) {
+        let to = to.min(self.written());
+        if to > self.high_watermark {
+            self.set_high_watermark(to);
+        }
+        self.check();
+    }
+
+    /// Notes the beginning of a leader's reign at the end of the log, also if it never appends.
+    pub fn begin_epoch(&mut self, epoch: LeaderEpoch, out: &mut Vec<Effect>) {
+        self.assign_epoch(epoch, self.log_end_offset, out);
+    }
+
+    /// All ops up to `last` are performed.
+    pub fn done(&mut self, last: OpSeq, out: &mut Vec<Effect>) {
+        if self.health == Health::Stalled {
+            self.health = Health::Good;
+        }
+        self.acknowledged.done(last);
+        self.tail.evict(self.acknowledged.written(), self.config.tail_cache_bytes);
+        self.maybe_sync(out);
+        self.check();
+    }
+
+    /// The op `op`, and so every op behind it, was not performed.
+    pub fn failed(&mut self, op: OpSeq, why: OpFailure) {
+        match why {
+            OpFailure::NoSpace if self.is_good() => self.health = Health::Stalled,
+            OpFailure::NoSpace => {}
+            OpFailure::Failed(why) => self.poison(format!("op {}: {why}", op.0)),
+        }
+    }
+
+    /// Asks for all that is appended so far to be brought to disk.
+    pub fn flush(&mut self, out: &mut Vec<Effect>) {
+        self.write_index_entries(out);
+        self.flush_wanted |= !self.unsynced.is_empty() || self.names_changed;
+        self.maybe_sync(out);
+    }
+
+    /// The flush `id` has succeeded.
+    pub fn synced(&mut self, id: SyncId, out: &mut Vec<Effect>) {
+        self.acknowledged.synced(id);
+        self.maybe_sync(out);
+        self.check();
+    }
+
+    /// The flush `id` has failed. What it should have covered may be lost, and trying again would not tell.
+    pub fn sync_failed(&mut self, id: SyncId, why: &str) {
+        self.poison(format!("flush {}: {why}", id.0));
+    }
+
+    /// How much space the next append of `bytes` bytes needs to have reserved in the active segment, if it has not.
+    pub fn reservation(&self, bytes: u32) -> Option<(FileId, u32)> {
+        let active = self.active();
+        let needed = active.size.saturating_add(bytes);
+        (needed > active.reserved).then_some((active.files.log, needed))
+    }
+
+    /// Space is reserved in `file` up to `len` bytes.
+    pub fn reserved(&mut self, file: FileId, len: u32) {
+        if let Some(segment) = self.segments.values_mut().find(|segment| segment.files.log == file) {
+            segment.reserved = segment.reserved.max(len);
+        }
+    }
+
+    /// Forgets producers that have written nothing for `producer_id_expiration_ms` and have no transaction open.
+    pub fn expire_producers(&mut self, now: Timestamp) {
+        self.producers.expire(now, self.config.producer_id_expiration_ms);
+    }
+
+    /// What is flushed, for the next opening; to be asked when nothing is on its way, as after a flush or a close.
+    pub fn mark(&self, shutdown: Closing) -> FlushedMark {
+        let active = self.active();
+        let nothing = (0, crc32fast::hash(&[]));
+        let (index, time_index) = active.indexes.as_ref().map_or((nothing, nothing), Indexes::sums);
+        let txn_index = active.aborted_written.sum();
+        // Only what is flushed may be told; it is the whole log whenever a flush has just succeeded.
+        let whole = self.flushed() == self.log_end_offset;
+        FlushedMark {
+            segment: active.base,
+            position: if whole { active.size } else { 0 },
+            offset: if whole { self.log_end_offset } else { self.flushed().min(active.base) },
+            log_start_offset: self.log_start_offset,
+            high_watermark: self.high_watermark,
+            max_timestamp: active.max.timestamp,
+            offset_of_max_timestamp: active.max.offset,
+            index_len: index.0,
+            index_crc: index.1,
+            time_index_len: time_index.0,
+            time_index_crc: time_index.1,
+            txn_index_len: txn_index.0,
+            txn_index_crc: txn_index.1,
+            snapshot_offset: if self.producers.is_empty() { None } else { self.snapshots.last().copied() },
+            epochs_crc: crc32fast::hash(&self.epochs.encode()),
+            clean: whole && shutdown == Closing::Closed,
+        }
+    }
+
+    /// Writes all that is kept in memory, so that the files say what the log is; a flush is still to be asked for.
+    pub fn write_out(&mut self, out: &mut Vec<Effect>) {
+        let active = self.active_mut();
+        let max = active.max;
+        if let Some(indexes) = active.indexes.as_mut() {
+            indexes.seal(max);
+        }
+        self.write_index_entries(out);
+        self.producers.advance_end(self.log_end_offset);
+        self.take_snapshot(out);
+    }
+
+    /// The indexes of a segment, if they are in memory.
+    pub(crate) fn indexes_of(&self, base: Offset) -> Option<&Indexes> {
+        self.segments.get(&base).and_then(|segment| segment.indexes.as_ref())
+    }
+
+    fn is_good(&self) -> bool {
+        self.health == Health::Good
+    }
+
+    fn poison(&mut self, why: String) {
+        if !matches!(self.health, Health::Poisoned { .. }) {
+            self.health = Health::Poisoned { why };
+        }
+    }
+
+    fn active(&self) -> &Segment {
+        self.segments.values().next_back().expect("a log always has a segment")
+    }
+
+    fn active_mut(&mut self) -> &mut Segment {
+        self.segments.values_mut().next_back().expect("a log always has a segment")
+    }
+
+    fn set_high_watermark(&mut self, to: Offset) {
+        self.high_watermark = to;
+        self.producers.marker_replicated(to);
+        self.tail.committed(to);
+        let active = self.active().base;
+        for segment in self.segments.values_mut() {
+            // What ends at or below the high watermark is never cut again, so it will not grow again either.
+            if segment.base != active && segment.next <= to {
+                segment.indexes = None;
+            }
+        }
+    }
+
+    fn assign_epoch(&mut self, epoch: LeaderEpoch, start: Offset, out: &mut Vec<Effect>) {
+        if self.epochs.assign(epoch, start) {
+            self.write_epochs(out);
+        }
+    }
+
+    fn write_epochs(&mut self, out: &mut Vec<Effect>) {
+        let bytes = self.epochs.encode().into();
+        self.emit(DiskOp::Replace { name: FileName::LeaderEpochs, bytes }, out);
+    }
+
+    fn emit(&mut self, op: DiskOp, out: &mut Vec<Effect>) -> OpSeq {
+        self.next_op += 1;
+        let seq = OpSeq(self.next_op);
+        out.push(Effect::Op(seq, op));
+        self.acknowledged.emitted(seq, self.log_end_offset);
+        seq
+    }
+
+    fn new_file(&mut self) -> FileId {
+        self.next_file += 1;
+        FileId(self.next_file)
+    }
+
+    /// Begins the flush that was asked for, once all it covers is done and no other is under way.
+    fn maybe_sync(&mut self, out: &mut Vec<Effect>) {
+        let all_done = self.acknowledged.last_done() == OpSeq(self.next_op);
+        if !self.flush_wanted || !all_done || matches!(self.health, Health::Poisoned { .. }) {
+            return;
+        }
+        if let Some(id) = self.acknowledged.begin_sync() {
+            self.flush_wanted = false;
+            let files = std::mem::take(&mut self.unsynced);
+            let directory = std::mem::take(&mut self.names_changed);
+            out.push(Effect::Sync(Sync { id, files: files.into_iter().collect(), directory }));
+        }
+    }
+
+    /// Gives the files of the indexes the entries that they do not have yet.
+    fn write_index_entries(&mut self, out: &mut Vec<Effect>) {
+        let bases: Vec<Offset> = self.segments.keys().rev().take(2).copied().collect();
+        for base in bases {
+            self.write_indexes_of(base, out);
+        }
+    }
+
+    fn write_indexes_of(&mut self, base: Offset, out: &mut Vec<Effect>) {
+        let Some(segment) = self.segments.get_mut(&base) else { return };
+        let files = segment.files;
+        let entries = segment.indexes.as_mut().map(|indexes| {
+            [(files.index, indexes.take_offset_entries()), (files.time_index, indexes.take_time_entries())]
+        });
+        let aborted = segment.aborted_written.take(segment.aborted.as_bytes());
+        for (file, entries) in entries.into_iter().flatten() {
+            self.write_bytes(file, entries, out);
+        }
+        if let Some(entries) = aborted {
+            let file = self.txn_index_file(base, out);
+            self.write_bytes(file, Some(entries), out);
+        }
+    }
+
+    fn write_bytes(&mut self, file: FileId, entries: Option<(u32, bytes::Bytes)>, out: &mut Vec<Effect>) {
+        if let Some((position, bytes)) = entries {
+            self.emit(DiskOp::Write { file, position, parts: vec![Part::Bytes(bytes)] }, out);
+        }
+    }
+
+    /// The file of a segment's aborted transactions, made with the first of them.
+    fn txn_index_file(&mut self, base: Offset, out: &mut Vec<Effect>) -> FileId {
+        if let Some(file) = self.segments.get(&base).and_then(|segment| segment.files.txn_index) {
+            return file;
+        }
+        let file = self.new_file();
+        if let Some(segment) = self.segments.get_mut(&base) {
+            segment.files.txn_index = Some(file);
+        }
+        self.emit(DiskOp::Create { file, name: FileName::TxnIndex(base) }, out);
+        self.names_changed = true;
+        file
+    }
+
+    /// What always holds; run after every step.
+    fn check(&self) {
+        assert!(self.log_start_offset <= self.high_watermark, "the high watermark is below the log start");
+        assert!(self.high_watermark <= self.log_end_offset, "the high watermark is past the log end");
+        assert!(self.flushed() <= self.written(), "more is flushed than written");
+        assert!(self.written() <= self.log_end_offset, "more is written than appended");
+        assert!(self.active().base <= self.log_end_offset, "the active segment begins past the log end");
+        debug_assert!(
+            self.segments.values().zip(self.segments.values().skip(1)).all(|(a, b)| a.next <= b.base),
+            "segments overlap"
+        );
+    }
+}

@@ -4,6 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use crate::log::segment::SegmentFiles;
 use crate::offset::Offset;
 use crate::record::Stamp;
 
@@ -133,12 +134,35 @@ pub enum DiskOp {
         /// What to write.
         parts: Vec<Part>,
     },
-    /// Raises the handle's `cuts`, then shortens the file, then raises it again. Never a mapped file.
+    /// Raises the handle's `cuts`, then shortens the file, then raises it again. Never a mapped file. What side files
+    /// say of the bytes that went is forgotten.
     Truncate {
         /// Which file.
         file: FileId,
         /// What is left, in bytes.
         len: u32,
+    },
+    /// The segment will not grow any more: gives back what is reserved behind its end, and notes the checksums of its
+    /// blocks and of its index files.
+    Seal {
+        /// Which segment.
+        base: Offset,
+        /// Its batches.
+        file: FileId,
+        /// How long they are, in bytes.
+        len: u32,
+        /// Length and CRC-32 of the offset index, the time index and the transaction index.
+        indexes: [(u32, u32); 3],
+    },
+    /// Puts a compacted segment, which stands under its names with `.swap`, in the place of others: removes the files
+    /// of the segments it replaces, then renames its own. A crash in between is finished by the next opening.
+    Swap {
+        /// The base of the compacted segment, which is that of the first one it replaces.
+        base: Offset,
+        /// The numbers of its files from now on.
+        files: SegmentFiles,
+        /// The bases of the segments that it replaces.
+        replaces: Vec<Offset>,
     },
     /// A small file, written whole and not synced: its content carries its own checksum, and it can be made again.
     Put {
@@ -173,10 +197,21 @@ pub struct Sync {
 /// Lane 3: no order with later ops, so that space can be given back while lane 1 waits for space.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Remove {
-    /// What to remove. Readers that hold it keep its bytes.
+    /// What to remove, unless the name has been given to another file since. Readers that hold it keep its bytes.
     pub name: FileName,
     /// Its number, if it has one, to be forgotten.
     pub file: Option<FileId>,
     /// The op after which it may go.
     pub after: OpSeq,
+}
+
+/// What a log wants its driver to do.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Effect {
+    /// Lane 1: perform in order, then report [`Log::done`](crate::log::Log::done).
+    Op(OpSeq, DiskOp),
+    /// Lane 2: sync, then report [`Log::synced`](crate::log::Log::synced).
+    Sync(Sync),
+    /// Lane 3: remove, whenever.
+    Remove(Remove),
 }

@@ -1,0 +1,101 @@
+//! Truncating a [`LogFile`]: what the log does not know from memory is found by reading.
+
+use crate::disk::log_file::LogFile;
+use crate::disk::open::{Files, Known, Opening, scan_file};
+use crate::disk::report::RecoveryReport;
+use crate::disk::{Disk, DiskError, DiskFile, DiskPath};
+use crate::log::{Cut, CutFacts, Indexes, SegmentInfo, TruncateError};
+use crate::offset::Offset;
+use crate::time::Timestamp;
+
+/// Why a truncation failed.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TruncateFault {
+    /// The log refused it. It is untouched.
+    #[error(transparent)]
+    Log(#[from] TruncateError),
+    /// The disk failed.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+impl<D: Disk> LogFile<D> {
+    /// Cuts off every batch that ends above `to` and lets the log end there. Answers whether there was any.
+    ///
+    /// # Errors
+    ///
+    /// [`TruncateFault`].
+    pub fn truncate_to(&mut self, to: Offset, now: Timestamp) -> Result<bool, TruncateFault> {
+        let facts = match self.log.plan_truncate(to) {
+            Cut::Known => None,
+            Cut::Find(segment) => Some(self.find_cut(&segment, to, now)?),
+        };
+        let mut effects = Vec::new();
+        let cut = self.log.truncate_to(to, facts, now, &mut effects)?;
+        self.mark_before_cut(cut)?;
+        self.run(effects)?;
+        Ok(cut)
+    }
+
+    /// Drops everything; the log goes on, empty, at `start`.
+    ///
+    /// # Errors
+    ///
+    /// [`TruncateFault`].
+    pub fn truncate_fully_and_start_at(&mut self, start: Offset, now: Timestamp) -> Result<(), TruncateFault> {
+        let mut effects = Vec::new();
+        self.log.truncate_fully_and_start_at(start, now, &mut effects)?;
+        self.mark_before_cut(true)?;
+        self.run(effects)?;
+        Ok(())
+    }
+
+    /// The mark must not say that more is flushed than will be there: it goes back before the bytes do.
+    fn mark_before_cut(&mut self, cut: bool) -> Result<(), DiskError> {
+        if cut {
+            self.note_mark()?;
+            self.dir.sync_marks()?;
+        }
+        Ok(())
+    }
+
+    fn find_cut(&mut self, segment: &SegmentInfo, to: Offset, now: Timestamp) -> Result<CutFacts, DiskError> {
+        let base = segment.base_offset;
+        let path = DiskPath::root().entry(&self.partition);
+        let mut ignored = RecoveryReport::blank(&self.partition);
+        let files = Files::list(self.dir.disk(), &path, &mut ignored)?;
+        let opening = Opening {
+            disk: self.dir.disk(),
+            dir: path,
+            partition: &self.partition,
+            config: &self.options.config,
+            known: Known { log_start_offset: Some(self.log.log_start_offset()), ..Known::default() },
+            now,
+        };
+        let mut found = opening.nothing_found();
+        opening.load_producers(&files, base, to, &mut found)?;
+        let start = opening.start_to_cut(base, to, &found);
+        let handle = self.lanes.handles.handle(segment.files.log)?;
+        let len = u32::try_from(handle.file.len()?).unwrap_or(u32::MAX).min(segment.size);
+        let scanned = scan_file(&handle.file, start, len)?;
+        let mut indexes = match self.log.indexes_of(base) {
+            Some(indexes) => indexes.clone(),
+            None => opening
+                .indexes_from_files(base, &files)?
+                .unwrap_or(Indexes::rebuilt(scanned.indexes.offset.clone(), scanned.indexes.time.clone())),
+        };
+        indexes.truncate_to(to);
+        Ok(CutFacts {
+            segment: base,
+            file: segment.files.log,
+            log_end_offset: self.log.log_end_offset(),
+            position: scanned.size,
+            next: scanned.next,
+            max: scanned.max,
+            first_timestamp: scanned.first_timestamp,
+            indexes,
+            producers: scanned.producers,
+        })
+    }
+}

@@ -1,0 +1,114 @@
+//! Open files of one log: which handle belongs to which of the log's file numbers.
+//!
+//! A number is never given twice, so a handle stays what it was, also when its name has gone to another file. Readers
+//! hold handles, not names: removing or replacing a file does not touch them. Only a truncation does, and it shows in
+//! [`Handle::cuts`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::disk::{Disk, DiskError, DiskPath, OpenHow};
+use crate::log::{FileId, FileName};
+
+/// An open file of a log.
+#[derive(Debug)]
+pub struct Handle<F> {
+    /// The file.
+    pub file: F,
+    /// The name it was opened under.
+    pub name: FileName,
+    cuts: AtomicU32,
+}
+
+impl<F> Handle<F> {
+    fn new(file: F, name: FileName) -> Arc<Self> {
+        Arc::new(Self { file, name, cuts: AtomicU32::new(0) })
+    }
+
+    /// How often the file was cut. Bytes read under one count belong together; under another they may be of a batch
+    /// that took the place of the one wanted.
+    pub fn cuts(&self) -> u32 {
+        self.cuts.load(Ordering::Acquire)
+    }
+
+    /// To be called before and after a cut.
+    pub(crate) fn cut(&self) {
+        self.cuts.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+/// The files of one log by number. Those not used for long are closed, and opened again when needed.
+#[derive(Debug)]
+pub(crate) struct Handles<D: Disk> {
+    disk: D,
+    dir: DiskPath,
+    names: BTreeMap<FileId, FileName>,
+    open: BTreeMap<FileId, Arc<Handle<D::File>>>,
+    open_max: usize,
+}
+
+impl<D: Disk> Handles<D> {
+    /// No files yet. At most about `open_max` are held open.
+    pub(crate) fn new(disk: D, dir: DiskPath, open_max: usize) -> Self {
+        Self { disk, dir, names: BTreeMap::new(), open: BTreeMap::new(), open_max }
+    }
+
+    pub(crate) fn path(&self, name: FileName) -> DiskPath {
+        self.dir.entry(name)
+    }
+
+    /// The number `file` belongs to the file of this name, which is there.
+    pub(crate) fn adopt(&mut self, file: FileId, name: FileName) {
+        self.names.insert(file, name);
+    }
+
+    /// Makes the file, empty.
+    pub(crate) fn create(&mut self, file: FileId, name: FileName) -> Result<(), DiskError> {
+        let made = self.disk.open(&self.path(name), OpenHow::Replace)?;
+        // Whoever had the name before has it no longer.
+        self.names.retain(|_, known| *known != name);
+        self.names.insert(file, name);
+        self.open.insert(file, Handle::new(made, name));
+        Ok(())
+    }
+
+    /// The handle of the file, opened if it is not.
+    pub(crate) fn handle(&mut self, file: FileId) -> Result<Arc<Handle<D::File>>, DiskError> {
+        if let Some(handle) = self.open.get(&file) {
+            return Ok(Arc::clone(handle));
+        }
+        let name = self.names.get(&file).copied().ok_or_else(|| DiskError {
+            call: crate::disk::DiskCall::Open,
+            path: self.dir.clone(),
+            span: None,
+            kind: crate::disk::DiskErrorKind::NotFound,
+        })?;
+        if self.open.len() >= self.open_max {
+            // The oldest numbers are those of the oldest segments; the newest are written to.
+            self.open.pop_first();
+        }
+        let handle = Handle::new(self.disk.open(&self.path(name), OpenHow::Write)?, name);
+        self.open.insert(file, Arc::clone(&handle));
+        Ok(handle)
+    }
+
+    /// Forgets the number. Answers whether the name still was its own, so that the file may be removed.
+    pub(crate) fn forget(&mut self, file: FileId) -> bool {
+        self.open.remove(&file);
+        self.names.remove(&file).is_some()
+    }
+
+    /// Forgets whoever has this name.
+    pub(crate) fn forget_name(&mut self, name: FileName) {
+        let known = self.names.iter().find(|(_, known)| **known == name).map(|(file, _)| *file);
+        if let Some(file) = known {
+            self.forget(file);
+        }
+    }
+
+    /// Whether any number has this name.
+    pub(crate) fn has_name(&self, name: FileName) -> bool {
+        self.names.values().any(|known| *known == name)
+    }
+}

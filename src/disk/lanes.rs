@@ -1,0 +1,259 @@
+//! Performing what a log asks for, for a single caller: the three lanes, one behind the other.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+
+use crate::disk::handles::Handles;
+use crate::disk::{Disk, DiskError, DiskErrorKind, DiskFile, DiskPath, OpenHow};
+use crate::log::{DiskOp, Effect, FileId, FileName, Log, OpFailure, Part, Remove, SegmentFiles, Sync};
+use crate::offset::Offset;
+use crate::record::Stamp;
+
+/// Performs the effects of one log in order. What found no space waits in front for the next try.
+#[derive(Debug)]
+pub(crate) struct Lanes<D: Disk> {
+    disk: D,
+    dir: DiskPath,
+    pub(crate) handles: Handles<D>,
+    waiting: VecDeque<Effect>,
+    /// Index files of sealed segments that were looked into, mapped or read whole.
+    indexes: BTreeMap<FileId, Bytes>,
+}
+
+/// How many index files are kept at a time.
+const INDEXES_MAX: usize = 64;
+
+/// What came of performing.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Performed {
+    /// Whether a flush has succeeded.
+    pub(crate) flushed: bool,
+}
+
+impl<D: Disk> Lanes<D> {
+    pub(crate) fn new(disk: D, dir: DiskPath, open_max: usize) -> Self {
+        let handles = Handles::new(disk.clone(), dir.clone(), open_max);
+        Self { disk, dir, handles, waiting: VecDeque::new(), indexes: BTreeMap::new() }
+    }
+
+    /// The numbers of a segment's files belong to the files of its base.
+    pub(crate) fn adopt(&mut self, base: Offset, files: &SegmentFiles) {
+        let numbers = [Some(files.log), Some(files.index), Some(files.time_index), files.txn_index];
+        for (name, number) in segment_names(base).into_iter().zip(numbers) {
+            if let Some(number) = number {
+                self.handles.adopt(number, name);
+            }
+        }
+    }
+
+    /// The bytes of an index file, if they are kept.
+    pub(crate) fn index(&self, file: FileId) -> Option<Bytes> {
+        self.indexes.get(&file).cloned()
+    }
+
+    /// Keeps the bytes of an index file that will not change any more.
+    pub(crate) fn keep_index(&mut self, file: FileId, bytes: Bytes) {
+        if self.indexes.len() >= INDEXES_MAX {
+            self.indexes.pop_first();
+        }
+        self.indexes.insert(file, bytes);
+    }
+
+    /// The log is about to be closed: nothing of it is only in memory any more.
+    pub(crate) fn finish(&mut self, _log: &Log) -> Result<(), DiskError> {
+        Ok(())
+    }
+
+    /// Whether something waits for space.
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Performs what waits, then `effects`, then whatever the log asks for in answer.
+    ///
+    /// # Errors
+    ///
+    /// The first call that failed. After "no space" the op and all behind it wait; after anything else the log is
+    /// poisoned and nothing waits.
+    pub(crate) fn run(&mut self, log: &mut Log, effects: Vec<Effect>) -> Result<Performed, DiskError> {
+        self.waiting.extend(effects);
+        let mut performed = Performed::default();
+        let mut answers = Vec::new();
+        while let Some(effect) = self.waiting.pop_front() {
+            match &effect {
+                Effect::Op(seq, op) => match self.perform(op) {
+                    Ok(()) => log.done(*seq, &mut answers),
+                    Err(error) if error.kind == DiskErrorKind::NoSpace => {
+                        log.failed(*seq, OpFailure::NoSpace);
+                        self.waiting.push_front(effect);
+                        return Err(error);
+                    }
+                    Err(error) => {
+                        log.failed(*seq, OpFailure::Failed(error.to_string()));
+                        self.waiting.clear();
+                        return Err(error);
+                    }
+                },
+                Effect::Sync(sync) => match self.sync(sync) {
+                    Ok(()) => {
+                        performed.flushed = true;
+                        log.synced(sync.id, &mut answers);
+                    }
+                    Err(error) => {
+                        log.sync_failed(sync.id, &error.to_string());
+                        self.waiting.clear();
+                        return Err(error);
+                    }
+                },
+                Effect::Remove(remove) => self.remove(remove)?,
+            }
+            self.waiting.extend(answers.drain(..));
+        }
+        Ok(performed)
+    }
+
+    fn perform(&mut self, op: &DiskOp) -> Result<(), DiskError> {
+        match op {
+            DiskOp::Create { file, name } => self.handles.create(*file, *name),
+            DiskOp::Reserve { file, len } => self.handles.handle(*file)?.file.reserve(u64::from(*len)),
+            DiskOp::Write { file, position, parts } => self.write(*file, *position, parts),
+            DiskOp::Truncate { file, len } => self.truncate(*file, *len),
+            DiskOp::Seal { file, len, .. } => self.handles.handle(*file)?.file.set_len(u64::from(*len)),
+            DiskOp::Swap { base, files, replaces } => self.swap(*base, files, replaces),
+            DiskOp::Put { name, bytes } => self.put(*name, bytes),
+            DiskOp::Replace { name, bytes } => replace(&self.disk, &self.dir, &name.to_string(), bytes),
+        }
+    }
+
+    fn write(&mut self, file: FileId, position: u32, parts: &[Part]) -> Result<(), DiskError> {
+        let handle = self.handles.handle(file)?;
+        let stamps: Vec<[u8; Stamp::BYTES]> = parts
+            .iter()
+            .filter_map(|part| match part {
+                Part::Batch(stamp, _) => Some(stamp.to_bytes()),
+                Part::Bytes(_) => None,
+            })
+            .collect();
+        let mut stamps = stamps.iter();
+        let mut slices: Vec<&[u8]> = Vec::with_capacity(parts.len() * 2);
+        for part in parts {
+            match part {
+                Part::Batch(_, body) => {
+                    slices.extend(stamps.next().map(<[u8; Stamp::BYTES]>::as_slice).into_iter().chain([&body[..]]))
+                }
+                Part::Bytes(bytes) => slices.push(bytes),
+            }
+        }
+        write_all(&handle.file, u64::from(position), &mut slices)
+    }
+
+    fn truncate(&mut self, file: FileId, len: u32) -> Result<(), DiskError> {
+        self.indexes.remove(&file);
+        let handle = self.handles.handle(file)?;
+        handle.cut();
+        let outcome = handle.file.set_len(u64::from(len));
+        handle.cut();
+        if let FileName::Log(base) = handle.name {
+            self.remove_name(FileName::Sums(base))?;
+        }
+        outcome
+    }
+
+    fn sync(&mut self, sync: &Sync) -> Result<(), DiskError> {
+        for file in &sync.files {
+            self.handles.handle(*file)?.file.sync()?;
+        }
+        if sync.directory {
+            self.disk.sync_dir(&self.dir)?;
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, remove: &Remove) -> Result<(), DiskError> {
+        let may_go = match remove.file {
+            Some(file) => self.handles.forget(file),
+            None => !self.handles.has_name(remove.name),
+        };
+        if may_go { self.remove_name(remove.name) } else { Ok(()) }
+    }
+
+    fn remove_name(&self, name: FileName) -> Result<(), DiskError> {
+        gone_is_fine(self.disk.remove(&self.dir.entry(name)))
+    }
+
+    fn put(&mut self, name: FileName, bytes: &Bytes) -> Result<(), DiskError> {
+        let file = self.disk.open(&self.dir.entry(name), OpenHow::Replace)?;
+        file.write_full(0, bytes)
+    }
+
+    /// The compacted segment's files lose their `.swap`; what they replace goes first, so that whatever is cut short
+    /// here is finished by the next opening.
+    fn swap(&mut self, base: Offset, files: &SegmentFiles, replaces: &[Offset]) -> Result<(), DiskError> {
+        for old in replaces {
+            let names = segment_names(*old);
+            for name in names {
+                self.handles.forget_name(name);
+                self.remove_name(name)?;
+            }
+        }
+        // The batches come last: as long as they have their `.swap`, the next opening knows what is to be finished.
+        for name in segment_names(base).into_iter().rev() {
+            let from = self.dir.entry(format!("{name}.swap"));
+            match self.disk.rename(&from, &self.dir.entry(name)) {
+                Err(error) if error.kind == DiskErrorKind::NotFound => {}
+                outcome => outcome?,
+            }
+        }
+        self.adopt(base, files);
+        self.disk.sync_dir(&self.dir)
+    }
+}
+
+/// The files that a segment may have.
+pub(crate) fn segment_names(base: Offset) -> [FileName; 5] {
+    [
+        FileName::Log(base),
+        FileName::OffsetIndex(base),
+        FileName::TimeIndex(base),
+        FileName::TxnIndex(base),
+        FileName::Sums(base),
+    ]
+}
+
+/// Removing what is gone already has succeeded.
+pub(crate) fn gone_is_fine(outcome: Result<(), DiskError>) -> Result<(), DiskError> {
+    match outcome {
+        Err(error) if error.kind == DiskErrorKind::NotFound => Ok(()),
+        outcome => outcome,
+    }
+}
+
+/// Writes all of `slices`, one behind the other, looping over short writes.
+fn write_all<F: DiskFile>(file: &F, mut position: u64, slices: &mut Vec<&[u8]>) -> Result<(), DiskError> {
+    let mut first = 0;
+    while first < slices.len() {
+        let mut written = file.write_at(position, &slices[first..])?;
+        position += written as u64;
+        while let Some(slice) = slices.get_mut(first) {
+            if written < slice.len() {
+                *slice = &slice[written..];
+                break;
+            }
+            written -= slice.len();
+            first += 1;
+        }
+    }
+    Ok(())
+}
+
+/// Replaces a small file whole and durably: temporary name, write, sync, rename, sync of the directory.
+pub(crate) fn replace<D: Disk>(disk: &D, dir: &DiskPath, name: &str, bytes: &[u8]) -> Result<(), DiskError> {
+    let temporary = dir.entry(format!("{name}.tmp"));
+    let file = disk.open(&temporary, OpenHow::Replace)?;
+    file.write_full(0, bytes)?;
+    file.sync()?;
+    drop(file);
+    disk.rename(&temporary, &dir.entry(name))?;
+    disk.sync_dir(dir)
+}

@@ -1,0 +1,180 @@
+//! A log directory: the lock on it, and the files at its root that tell of all its logs.
+//!
+//! Kafka's own files are kept as Kafka keeps them, so that a directory moves both ways: recovery points, high
+//! watermarks, log starts, and the file that says that all was closed. Our flushed marks stand beside them.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+
+use crate::disk::lanes::replace;
+use crate::disk::marks::{MarkFile, MarksError};
+use crate::disk::open::{Known, OpenError, read_small};
+use crate::disk::{Disk, DiskError, DiskErrorKind, DiskPath, EntryKind};
+use crate::id::TopicPartition;
+use crate::log::{CleanShutdown, FlushedMark, OffsetCheckpoint};
+use crate::offset::Offset;
+
+/// Kafka's name of the lock.
+const LOCK: &str = ".lock";
+const CLEAN: &str = ".kafka_cleanshutdown";
+const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
+const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
+const LOG_STARTS: &str = "log-start-offset-checkpoint";
+
+/// An open log directory. Nobody else opens it until this is dropped.
+#[derive(Debug)]
+pub struct LogDir<D: Disk> {
+    disk: D,
+    _lock: D::Lock,
+    marks: MarkFile<D>,
+    was_clean: bool,
+    recovery_points: OffsetCheckpoint,
+    high_watermarks: OffsetCheckpoint,
+    log_starts: OffsetCheckpoint,
+    unreadable: Vec<String>,
+    /// Logs that were opened here and not closed yet.
+    open: BTreeSet<TopicPartition>,
+    /// Logs that were opened here and closed.
+    closed: BTreeSet<TopicPartition>,
+}
+
+impl<D: Disk> LogDir<D> {
+    /// Takes the lock of the directory and reads what its files tell. Whether all was closed is remembered, and the
+    /// file that says so removed, as Kafka does.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::AlreadyOpen`] if anyone has it open; nothing was written then.
+    pub fn open(disk: D) -> Result<Self, OpenError> {
+        let root = DiskPath::root();
+        let lock = disk.lock(&root.entry(LOCK)).map_err(|error| match error.kind {
+            DiskErrorKind::AlreadyLocked => OpenError::AlreadyOpen,
+            _ => OpenError::Dir(error),
+        })?;
+        let marks = MarkFile::open(disk.clone()).map_err(|error| match error {
+            MarksError::Disk(error) => OpenError::Dir(error),
+            other => OpenError::Unreadable { file: "ottla-flushed-marks".to_owned(), why: other.to_string() },
+        })?;
+        let mut unreadable = Vec::new();
+        let mut read = |name: &str| read_checkpoint(&disk, name, &mut unreadable);
+        let recovery_points = read(RECOVERY_POINTS)?;
+        let high_watermarks = read(HIGH_WATERMARKS)?;
+        let log_starts = read(LOG_STARTS)?;
+        let was_clean = read_if_there(&disk, CLEAN)?.is_some();
+        if was_clean {
+            disk.remove(&root.entry(CLEAN)).map_err(OpenError::Dir)?;
+            disk.sync_dir(&root).map_err(OpenError::Dir)?;
+        }
+        let (open, closed) = (BTreeSet::new(), BTreeSet::new());
+        Ok(Self {
+            disk,
+            _lock: lock,
+            marks,
+            was_clean,
+            recovery_points,
+            high_watermarks,
+            log_starts,
+            unreadable,
+            open,
+            closed,
+        })
+    }
+
+    /// The disk.
+    pub fn disk(&self) -> &D {
+        &self.disk
+    }
+
+    /// Files at the root that could not be understood, with the reason; each counts as missing.
+    pub fn unreadable(&self) -> &[String] {
+        &self.unreadable
+    }
+
+    /// The partitions that have a directory here.
+    ///
+    /// # Errors
+    ///
+    /// The disk's.
+    pub fn partitions(&self) -> Result<Vec<TopicPartition>, DiskError> {
+        partitions(&self.disk)
+    }
+
+    pub(crate) fn known(&mut self, partition: &TopicPartition) -> Known {
+        let again = self.closed.remove(partition);
+        self.open.insert(partition.clone());
+        Known {
+            mark: self.marks.marks().find(partition).copied(),
+            clean: self.was_clean || again,
+            recovery_point: self.recovery_points.offsets.get(partition).copied(),
+            log_start_offset: self.log_starts.offsets.get(partition).copied(),
+            high_watermark: self.high_watermarks.offsets.get(partition).copied(),
+        }
+    }
+
+    /// Writes a log's mark. It survives a kill at once, and a power loss after [`LogDir::sync_marks`].
+    pub(crate) fn write_mark(&mut self, partition: &TopicPartition, mark: &FlushedMark) -> Result<(), DiskError> {
+        match self.marks.write(partition, mark) {
+            Ok(()) => Ok(()),
+            Err(MarksError::Disk(error)) => Err(error),
+            // Without a mark more is read at the next opening, and that is all.
+            Err(_) => Ok(()),
+        }
+    }
+
+    pub(crate) fn sync_marks(&mut self) -> Result<(), DiskError> {
+        self.marks.sync()
+    }
+
+    /// A log is closed, and all of it is on disk: notes what Kafka notes, and, if it was the last one open and no other
+    /// log here needs recovery, that all was closed.
+    pub(crate) fn closed(&mut self, partition: &TopicPartition, mark: &FlushedMark) -> Result<(), DiskError> {
+        self.write_mark(partition, mark)?;
+        self.sync_marks()?;
+        self.open.remove(partition);
+        self.closed.insert(partition.clone());
+        let note = |checkpoint: &mut OffsetCheckpoint, offset: Offset| {
+            checkpoint.offsets.insert(partition.clone(), offset);
+        };
+        note(&mut self.recovery_points, mark.offset);
+        note(&mut self.high_watermarks, mark.high_watermark);
+        match mark.log_start_offset {
+            Offset::ZERO => drop(self.log_starts.offsets.remove(partition)),
+            start => note(&mut self.log_starts, start),
+        }
+        let root = DiskPath::root();
+        replace(&self.disk, &root, RECOVERY_POINTS, &self.recovery_points.encode())?;
+        replace(&self.disk, &root, HIGH_WATERMARKS, &self.high_watermarks.encode())?;
+        replace(&self.disk, &root, LOG_STARTS, &self.log_starts.encode())?;
+        let others_closed =
+            || -> Result<bool, DiskError> { Ok(self.partitions()?.iter().all(|other| self.closed.contains(other))) };
+        if self.open.is_empty() && (self.was_clean || others_closed()?) {
+            replace(&self.disk, &root, CLEAN, &CleanShutdown::default().encode())?;
+        }
+        Ok(())
+    }
+}
+
+/// The partitions that have a directory at the root of this disk.
+pub(crate) fn partitions<D: Disk>(disk: &D) -> Result<Vec<TopicPartition>, DiskError> {
+    let entries = disk.list(&DiskPath::root())?;
+    let dirs = entries.iter().filter(|entry| entry.kind == EntryKind::Dir);
+    let named = |name: &OsStr| TopicPartition::parse(name.to_str()?).ok();
+    Ok(dirs.filter_map(|entry| named(&entry.name)).collect())
+}
+
+/// A checkpoint that cannot be understood counts as missing: what it tells can be found out by reading more.
+fn read_checkpoint<D: Disk>(disk: &D, name: &str, unreadable: &mut Vec<String>) -> Result<OffsetCheckpoint, OpenError> {
+    let Some(bytes) = read_if_there(disk, name)? else { return Ok(OffsetCheckpoint::default()) };
+    Ok(OffsetCheckpoint::parse(&bytes).unwrap_or_else(|error| {
+        unreadable.push(format!("{name}: {error}"));
+        OffsetCheckpoint::default()
+    }))
+}
+
+fn read_if_there<D: Disk>(disk: &D, name: &str) -> Result<Option<Vec<u8>>, OpenError> {
+    match read_small(disk, &DiskPath::root().entry(name)) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind == DiskErrorKind::NotFound => Ok(None),
+        Err(error) => Err(OpenError::Dir(error)),
+    }
+}

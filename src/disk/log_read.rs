@@ -1,0 +1,233 @@
+//! Reading a [`LogFile`]: by offset and by time.
+
+use bytes::Bytes;
+
+use crate::disk::log_file::LogFile;
+use crate::disk::reader::{ReadFault, read_span};
+use crate::disk::{Disk, DiskError, DiskFile};
+use crate::epoch::LeaderEpoch;
+use crate::log::{AbortedTxn, Isolation, OffsetIndexView, ReadError, ReadPlan, SegmentInfo, Span, TimeIndexView};
+use crate::offset::Offset;
+use crate::record::{Entry, RecordError};
+use crate::time::Timestamp;
+
+/// What a read has found, and where the log stood just before.
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    /// Whole batches. The first one may begin before the offset asked for.
+    pub batches: Vec<Entry>,
+    /// Under [`Isolation::ReadCommitted`]: transactions whose records among these do not count. It may name more.
+    pub aborted: Vec<AbortedTxn>,
+    /// The first readable offset.
+    pub log_start_offset: Offset,
+    /// The high watermark.
+    pub high_watermark: Offset,
+    /// The last stable offset.
+    pub last_stable_offset: Offset,
+    /// The end of the log.
+    pub log_end_offset: Offset,
+}
+
+/// Why a read failed.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FetchError {
+    /// The offset is not there.
+    #[error(transparent)]
+    Range(#[from] ReadError),
+    /// What is in the file is not served.
+    #[error(transparent)]
+    Fault(#[from] ReadFault),
+    /// The records of a batch cannot be read.
+    #[error("batch at offset {base_offset}: {error}")]
+    Records {
+        /// The first offset of the batch.
+        base_offset: Offset,
+        /// What is wrong.
+        error: RecordError,
+    },
+}
+
+impl From<DiskError> for FetchError {
+    fn from(error: DiskError) -> Self {
+        Self::Fault(ReadFault::Disk(error))
+    }
+}
+
+/// What to look for by date.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum TimeQuery {
+    /// The first record of this date or later.
+    At(Timestamp),
+    /// The record with the latest date of all; of several, the first.
+    Latest,
+}
+
+/// A record found by its date.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct FoundRecord {
+    /// Where it stands.
+    pub offset: Offset,
+    /// Its date.
+    pub timestamp: Timestamp,
+    /// In which reign it was appended.
+    pub leader_epoch: Option<LeaderEpoch>,
+}
+
+/// How many bytes a search reads at a time.
+const SEARCH_BYTES: u32 = 256 << 10;
+
+impl<D: Disk> LogFile<D> {
+    /// Reads at most `bytes_max` bytes of whole batches from `from` on, but at least one batch, as far as `isolation`
+    /// lets see. Every byte's checksum has been verified. An empty answer says that there is nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// [`FetchError`]: the offset is not there, or what is there is corrupt. Other offsets may still be readable.
+    pub fn read(&mut self, from: Offset, bytes_max: u32, isolation: Isolation) -> Result<Fetched, FetchError> {
+        let mut plan = self.log.plan_read(from, bytes_max, isolation)?;
+        let batches = loop {
+            match plan {
+                ReadPlan::Nothing => break Vec::new(),
+                ReadPlan::Cached(batches) => break batches.into_iter().map(Entry::Batch).collect(),
+                ReadPlan::File(span) => {
+                    let batches = self.read_file(&span)?;
+                    if !batches.is_empty() {
+                        break batches;
+                    }
+                    // Compaction, or a gap: the next segment may have what comes next.
+                    plan = self.log.plan_behind(&span);
+                }
+            }
+        };
+        let upper = batches.last().map_or(from, Entry::next_offset);
+        let wants_aborted = isolation == Isolation::ReadCommitted && !batches.is_empty();
+        let aborted = if wants_aborted { self.log.aborted(from, upper) } else { Vec::new() };
+        Ok(Fetched {
+            batches,
+            aborted,
+            log_start_offset: self.log.log_start_offset(),
+            high_watermark: self.log.high_watermark(),
+            last_stable_offset: self.log.last_stable_offset(),
+            log_end_offset: self.log.log_end_offset(),
+        })
+    }
+
+    /// Finds a record by its date, at or above the log start. `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// As [`LogFile::read`].
+    pub fn offset_for_timestamp(&mut self, query: TimeQuery) -> Result<Option<FoundRecord>, FetchError> {
+        let start = self.log.log_start_offset();
+        let segments: Vec<SegmentInfo> = self.log.segments().collect();
+        let wanted = match query {
+            TimeQuery::At(timestamp) => timestamp,
+            TimeQuery::Latest => segments.iter().map(|s| s.max_timestamp).max().unwrap_or(Timestamp::NONE),
+        };
+        if query == TimeQuery::Latest && !wanted.is_some() {
+            return Ok(None);
+        }
+        for segment in segments.iter().filter(|segment| segment.max_timestamp >= wanted && segment.next_offset > start)
+        {
+            let from = self.time_hint(segment, wanted)?.max(start);
+            if let Some(found) = self.first_at(from, segment.next_offset, wanted)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first record from `from` to `end` whose date is `wanted` or later.
+    fn first_at(
+        &mut self,
+        mut from: Offset,
+        end: Offset,
+        wanted: Timestamp,
+    ) -> Result<Option<FoundRecord>, FetchError> {
+        let limit = self.options.decompress_limit;
+        let start = self.log.log_start_offset();
+        while from < end {
+            let fetched = self.read(from, SEARCH_BYTES, Isolation::LogEnd)?;
+            let Some(last) = fetched.batches.last() else { return Ok(None) };
+            for entry in fetched.batches.iter().filter(|entry| entry.max_timestamp() >= wanted) {
+                let failed = |error| FetchError::Records { base_offset: crate::log::base_of(entry), error };
+                for record in entry.records(limit).map_err(failed)?.iter() {
+                    let record = record.map_err(failed)?;
+                    if record.timestamp >= wanted && record.offset >= start {
+                        let (offset, timestamp) = (record.offset, record.timestamp);
+                        return Ok(Some(FoundRecord { offset, timestamp, leader_epoch: entry.leader_epoch() }));
+                    }
+                }
+            }
+            from = last.next_offset();
+        }
+        Ok(None)
+    }
+
+    /// From where in a segment a record of this date is to be looked for: what the time index says, if the batch it
+    /// names bears it out.
+    fn time_hint(&mut self, segment: &SegmentInfo, wanted: Timestamp) -> Result<Offset, FetchError> {
+        let base = segment.base_offset;
+        let (timestamp, offset) = match self.log.indexes_of(base) {
+            Some(indexes) => indexes.time.lookup(wanted),
+            None => {
+                let bytes = self.index_bytes(segment.files.time_index)?;
+                TimeIndexView::new(base, &bytes).map_or((Timestamp::NONE, base), |view| view.lookup(wanted))
+            }
+        };
+        if !timestamp.is_some() || offset < self.log.log_start_offset() {
+            return Ok(base);
+        }
+        let fetched = self.read(offset, 1, Isolation::LogEnd);
+        let named = |entry: &Entry| entry.last_offset() == offset && entry.max_timestamp() == timestamp;
+        match fetched {
+            Ok(fetched) if fetched.batches.first().is_some_and(named) => {
+                Ok(fetched.batches.first().map_or(base, crate::log::base_of))
+            }
+            Ok(_) | Err(_) => Ok(base),
+        }
+    }
+
+    fn read_file(&mut self, span: &Span) -> Result<Vec<Entry>, FetchError> {
+        let hint = match span.position {
+            0 => self.position_hint(span)?,
+            known => known,
+        };
+        let handle = self.handle(span.file)?;
+        Ok(read_span(&handle.file, span, hint, self.log.epochs())?)
+    }
+
+    /// From where in a sealed segment to walk: what its index file says. Whatever it says is only a hint.
+    fn position_hint(&mut self, span: &Span) -> Result<u32, FetchError> {
+        if self.log.indexes_of(span.segment).is_some() || span.from <= span.segment {
+            return Ok(0);
+        }
+        let Some(segment) = self.log.segments().find(|segment| segment.base_offset == span.segment) else {
+            return Ok(0);
+        };
+        let bytes = self.index_bytes(segment.files.index)?;
+        let position = OffsetIndexView::new(span.segment, &bytes).map_or(0, |view| view.lookup(span.from).1);
+        Ok(if position < span.end { position } else { 0 })
+    }
+
+    /// The bytes of a sealed segment's index; none if it is not there, since it is only a cache.
+    fn index_bytes(&mut self, file: crate::log::FileId) -> Result<Bytes, DiskError> {
+        if let Some(bytes) = self.lanes.index(file) {
+            return Ok(bytes);
+        }
+        let Ok(handle) = self.handle(file) else { return Ok(Bytes::new()) };
+        let len = handle.file.len()?.min(u64::from(u32::MAX >> 1));
+        let bytes = match handle.file.map(len)? {
+            Some(map) => map,
+            None => {
+                let mut bytes = vec![0; len as usize];
+                let read = handle.file.read_full(0, &mut bytes)?;
+                bytes.truncate(read);
+                bytes.into()
+            }
+        };
+        self.lanes.keep_index(file, bytes.clone());
+        Ok(bytes)
+    }
+}

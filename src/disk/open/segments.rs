@@ -1,0 +1,584 @@
+//! The segments of a log at its opening: which are trusted, which are read, and what becomes of what they hold.
+
+use std::collections::BTreeSet;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::disk::open::files::{Files, LogEntry, read_small};
+use crate::disk::open::{Failure, Opening};
+use crate::disk::report::{CorruptRange, RecoveryReport, Shutdown, TornTail};
+use crate::disk::{Disk, DiskError, DiskFile, OpenHow};
+use crate::log::{
+    EpochCache, Fed, FileName, FlushedMark, Indexes, MaxTimestamp, OffsetIndex, ProducerSnapshot, ProducerState,
+    RecoveredSegment, Scan, ScanStart, Scanned, TimeIndex, TxnIndex, UnknownProducer,
+};
+use crate::offset::Offset;
+use crate::record::Header;
+use crate::time::Timestamp;
+
+/// What the segments hold.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) segments: Vec<RecoveredSegment>,
+    pub(crate) epochs: EpochCache,
+    pub(crate) epochs_changed: bool,
+    pub(crate) producers: ProducerState,
+    pub(crate) flushed: Offset,
+    pub(crate) bad_snapshots: BTreeSet<Offset>,
+    /// From where on batches are new to `producers`.
+    pub(crate) replay_from: Offset,
+}
+
+/// Where reading begins, and what is known of what lies before.
+struct Begin {
+    segment: Offset,
+    position: u32,
+    next: Offset,
+    /// What is known of the segment's bytes in front of `position`, if that is not 0.
+    prefix: Option<Prefix>,
+}
+
+struct Prefix {
+    max: MaxTimestamp,
+    indexes: Indexes,
+    aborted: TxnIndex,
+}
+
+impl<D: Disk> Opening<'_, D> {
+    pub(super) fn segments(
+        &self,
+        files: &mut Files,
+        epochs: EpochCache,
+        scan_all: bool,
+        report: &mut RecoveryReport,
+    ) -> Result<Found, Failure> {
+        let flushed = self.flushed(files)?;
+        let begin = self.begin(files, scan_all)?;
+        let mut found = Found { epochs, flushed, ..self.nothing_found() };
+        let Some(begin) = begin else { return Ok(found) };
+        let newest = if report.shutdown == Shutdown::Clean { Offset::MAX } else { begin.next };
+        self.load_producers(files, begin.next, newest, &mut found)?;
+        let bases: Vec<Offset> = files.logs.keys().copied().collect();
+        for (index, base) in bases.iter().enumerate() {
+            let log = files.logs[base];
+            if *base < begin.segment && self.has_sound_indexes(*base, files) {
+                let next = bases.get(index + 1).copied().unwrap_or(*base);
+                found.segments.push(self.trusted(*base, next, log, files)?);
+                continue;
+            }
+            if *base < begin.segment {
+                // Below where reading begins: only its indexes are made again.
+                let segment = self.reindexed(*base, log, &found, files, report)?;
+                found.segments.push(segment);
+                continue;
+            }
+            let start = match &begin {
+                Begin { segment, position, next, prefix: Some(prefix) } if segment == base => {
+                    self.start_at(*base, *position, *next, prefix, &found)?
+                }
+                _ => self.start_of(*base, &found),
+            };
+            if self.follows_a_hole(*base, &found) {
+                self.remove_from(*base, &bases, files, report)?;
+                break;
+            }
+            let torn = self.read_segment(*base, log, start, files, &mut found, report)?;
+            if torn {
+                self.remove_behind(*base, &bases, files, report)?;
+                break;
+            }
+        }
+        self.seal_damage(&mut found, report);
+        Ok(found)
+    }
+
+    pub(crate) fn nothing_found(&self) -> Found {
+        Found {
+            segments: Vec::new(),
+            epochs: EpochCache::default(),
+            epochs_changed: false,
+            producers: ProducerState::new(Offset::ZERO, UnknownProducer::default()),
+            flushed: Offset::ZERO,
+            bad_snapshots: BTreeSet::new(),
+            replay_from: Offset::ZERO,
+        }
+    }
+
+    /// A scan that ends in front of the first batch that a truncation to `to` cuts off.
+    pub(crate) fn start_to_cut(&self, base: Offset, to: Offset, found: &Found) -> ScanStart {
+        ScanStart { flushed: Offset::MAX, stop_at: to, ..self.start_of(base, found) }
+    }
+
+    /// The indexes of a segment as its files have them; `None` if they are missing or impossible.
+    pub(crate) fn indexes_from_files(&self, base: Offset, files: &Files) -> Result<Option<Indexes>, DiskError> {
+        let bytes_max = self.config.segment_index_bytes;
+        let offsets = self.read_if(FileName::OffsetIndex(base), files)?;
+        let times = self.read_if(FileName::TimeIndex(base), files)?;
+        let (Some(offsets), Some(times)) = (offsets, times) else { return Ok(None) };
+        let loaded = (OffsetIndex::load(base, bytes_max, &offsets), TimeIndex::load(base, bytes_max, &times));
+        let (Ok(offset), Ok(time)) = loaded else { return Ok(None) };
+        Ok(Some(Indexes::loaded(offset, time)))
+    }
+
+    /// Up to where all is surely on disk.
+    fn flushed(&self, files: &Files) -> Result<Offset, Failure> {
+        match &self.known.mark {
+            Some(mark) if mark.offset > mark.segment && !files.logs.contains_key(&mark.segment) => {
+                // Segments above it cannot stand in for it, and neither can nothing at all.
+                Err(Failure::Missing { segment: mark.segment, flushed: mark.offset })
+            }
+            Some(mark) => Ok(mark.offset),
+            None => Ok(self.known.recovery_point.unwrap_or(Offset::ZERO)),
+        }
+    }
+
+    /// Where reading begins; `None` if there is nothing to read.
+    fn begin(&self, files: &Files, scan_all: bool) -> Result<Option<Begin>, Failure> {
+        let Some((first, _)) = files.logs.first_key_value() else { return Ok(None) };
+        let whole = |segment: Offset| Begin { segment, position: 0, next: segment, prefix: None };
+        if scan_all {
+            return Ok(Some(whole(*first)));
+        }
+        if let Some(mark) = &self.known.mark {
+            let Some(log) = files.logs.get(&mark.segment) else { return Ok(Some(whole(*first))) };
+            let prefix = if log.len < u64::from(mark.position) { None } else { self.marked_prefix(mark, files)? };
+            return Ok(Some(match prefix {
+                Some(prefix) => {
+                    Begin { segment: mark.segment, position: mark.position, next: mark.offset, prefix: Some(prefix) }
+                }
+                None => whole(mark.segment),
+            }));
+        }
+        let recovery_point = self.known.recovery_point.unwrap_or(Offset::ZERO);
+        let last = files.logs.last_key_value().map_or(*first, |(base, _)| *base);
+        let from = if self.known.clean { last } else { recovery_point };
+        let containing = files.logs.range(..=from).next_back().map_or(*first, |(base, _)| *base);
+        if self.known.clean
+            && let Some(begin) = self.last_indexed(containing, files)?
+        {
+            return Ok(Some(begin));
+        }
+        Ok(Some(whole(containing)))
+    }
+
+    /// After a clean stop of Kafka's: what the last segment's indexes cover need not be read again.
+    fn last_indexed(&self, base: Offset, files: &Files) -> Result<Option<Begin>, DiskError> {
+        let log = files.logs[&base];
+        let bytes_max = self.config.segment_index_bytes;
+        let offsets = self.read_if(FileName::OffsetIndex(base), files)?;
+        let times = self.read_if(FileName::TimeIndex(base), files)?;
+        let aborted = self.read_if(FileName::TxnIndex(base), files)?.unwrap_or_default();
+        let (Some(offsets), Some(times)) = (offsets, times) else { return Ok(None) };
+        let loaded = (
+            OffsetIndex::load(base, bytes_max, &offsets),
+            TimeIndex::load(base, bytes_max, &times),
+            TxnIndex::load(base, &aborted),
+        );
+        let (Ok(offset), Ok(time), Ok(aborted)) = loaded else { return Ok(None) };
+        let Some(last) = offset.last().filter(|last| u64::from(last.position) < log.len) else { return Ok(None) };
+        let max = time.last().map_or(MaxTimestamp::none(base), |entry| MaxTimestamp {
+            timestamp: entry.timestamp,
+            offset: entry.offset,
+        });
+        let Some(next) = self.base_at(base, last.position)? else { return Ok(None) };
+        let prefix = Prefix { max, indexes: Indexes::loaded(offset, time), aborted };
+        Ok(Some(Begin { segment: base, position: last.position, next, prefix: Some(prefix) }))
+    }
+
+    /// The first offset of the batch v2 at `position`, if there is one.
+    fn base_at(&self, segment: Offset, position: u32) -> Result<Option<Offset>, DiskError> {
+        let file = self.disk.open(&self.dir.entry(FileName::Log(segment)), OpenHow::Read)?;
+        let mut bytes = [0; Header::BYTES];
+        if file.read_full(u64::from(position), &mut bytes)? < bytes.len() {
+            return Ok(None);
+        }
+        let header = Header::decode(&bytes);
+        Ok(Offset::from_i64(header.base_offset).filter(|base| header.magic == 2 && *base >= segment))
+    }
+
+    /// What the mark says of the active segment, if the index files still say the same.
+    fn marked_prefix(&self, mark: &FlushedMark, files: &Files) -> Result<Option<Prefix>, DiskError> {
+        let base = mark.segment;
+        let bytes_max = self.config.segment_index_bytes;
+        let offsets = self.read_prefix(FileName::OffsetIndex(base), mark.index_len, mark.index_crc, files)?;
+        let times = self.read_prefix(FileName::TimeIndex(base), mark.time_index_len, mark.time_index_crc, files)?;
+        let aborted = self.read_prefix(FileName::TxnIndex(base), mark.txn_index_len, mark.txn_index_crc, files)?;
+        let (Some(offsets), Some(times), Some(aborted)) = (offsets, times, aborted) else { return Ok(None) };
+        let loaded = (
+            OffsetIndex::load(base, bytes_max, &offsets),
+            TimeIndex::load(base, bytes_max, &times),
+            TxnIndex::load(base, &aborted),
+        );
+        let (Ok(offset), Ok(time), Ok(aborted)) = loaded else { return Ok(None) };
+        let max = MaxTimestamp { timestamp: mark.max_timestamp, offset: mark.offset_of_max_timestamp };
+        Ok(Some(Prefix { max, indexes: Indexes::loaded(offset, time), aborted }))
+    }
+
+    fn read_prefix(&self, name: FileName, len: u32, crc: u32, files: &Files) -> Result<Option<Vec<u8>>, DiskError> {
+        let mut bytes = self.read_if(name, files)?.unwrap_or_default();
+        if bytes.len() < len as usize {
+            return Ok(None);
+        }
+        bytes.truncate(len as usize);
+        Ok((crc32fast::hash(&bytes) == crc).then_some(bytes))
+    }
+
+    fn read_if(&self, name: FileName, files: &Files) -> Result<Option<Vec<u8>>, DiskError> {
+        if files.others.contains_key(&name) { read_small(self.disk, &self.dir.entry(name)).map(Some) } else { Ok(None) }
+    }
+
+    /// The producers at `at` or later: from the newest good snapshot up to `newest`, brought up to `at` by reading.
+    pub(crate) fn load_producers(
+        &self,
+        files: &Files,
+        at: Offset,
+        newest: Offset,
+        found: &mut Found,
+    ) -> Result<(), DiskError> {
+        let mut start = None;
+        for offset in files.snapshots.range(..=newest).rev() {
+            let bytes = read_small(self.disk, &self.dir.entry(FileName::Snapshot(*offset)))?;
+            match ProducerSnapshot::parse(&bytes) {
+                Ok(snapshot) => {
+                    let expiry = self.config.producer_id_expiration_ms;
+                    found.producers = snapshot.into_state(*offset, UnknownProducer::default(), self.now, expiry);
+                    start = Some(*offset);
+                    break;
+                }
+                Err(_) => {
+                    found.bad_snapshots.insert(*offset);
+                }
+            }
+        }
+        let known_empty = self.known.mark.is_some_and(|mark| mark.snapshot_offset.is_none() && at == mark.offset);
+        // Kafka's rule: a log that was closed without any snapshot has no producers.
+        let never_any = self.known.mark.is_none() && self.known.clean && files.snapshots.is_empty();
+        found.replay_from = match start {
+            Some(offset) => offset,
+            None if known_empty || never_any => at,
+            None => self.known.start(),
+        };
+        if found.replay_from < at {
+            self.replay_producers(files, at, found)?;
+            found.replay_from = at;
+        }
+        found.producers.advance_end(at);
+        Ok(())
+    }
+
+    /// Reads what lies below `at` and is new to the producers, for them alone.
+    fn replay_producers(&self, files: &Files, at: Offset, found: &mut Found) -> Result<(), DiskError> {
+        let floor = files.logs.range(..=found.replay_from).next_back().map_or(found.replay_from, |(base, _)| *base);
+        for base in files.logs.range(floor..at).map(|(base, _)| *base) {
+            let file = self.disk.open(&self.dir.entry(FileName::Log(base)), OpenHow::Read)?;
+            let len = u32::try_from(file.len()?).unwrap_or(u32::MAX);
+            let start = ScanStart { flushed: Offset::MAX, stop_at: at, ..self.start_of(base, found) };
+            found.producers = scan_file(&file, start, len)?.producers;
+        }
+        Ok(())
+    }
+
+    fn start_of(&self, base: Offset, found: &Found) -> ScanStart {
+        ScanStart {
+            base,
+            position: 0,
+            next: base,
+            flushed: found.flushed,
+            max: MaxTimestamp::none(base),
+            first_timestamp: None,
+            indexes: Indexes::rebuilt(
+                OffsetIndex::new(base, self.config.segment_index_bytes),
+                TimeIndex::new(base, self.config.segment_index_bytes),
+            ),
+            aborted: TxnIndex::new(base),
+            epochs: found.epochs.clone(),
+            producers: found.producers.clone(),
+            index_interval_bytes: self.config.index_interval_bytes,
+            replay_from: found.replay_from,
+            stop_at: Offset::MAX,
+        }
+    }
+
+    fn start_at(
+        &self,
+        base: Offset,
+        position: u32,
+        next: Offset,
+        prefix: &Prefix,
+        found: &Found,
+    ) -> Result<ScanStart, DiskError> {
+        let file = self.disk.open(&self.dir.entry(FileName::Log(base)), OpenHow::Read)?;
+        Ok(ScanStart {
+            position,
+            next,
+            max: prefix.max,
+            first_timestamp: first_timestamp(&file)?,
+            indexes: prefix.indexes.clone(),
+            aborted: prefix.aborted.clone(),
+            // Kafka adds no entries for what it reads again after a clean stop.
+            index_interval_bytes: if self.known.clean { u32::MAX } else { self.config.index_interval_bytes },
+            ..self.start_of(base, found)
+        })
+    }
+
+    /// Whether a segment's index files are there and can be what they should be.
+    fn has_sound_indexes(&self, base: Offset, files: &Files) -> bool {
+        let len = |name| files.others.get(&name).copied();
+        let offsets = len(FileName::OffsetIndex(base)).is_some_and(|len| len % 8 == 0);
+        let times = len(FileName::TimeIndex(base)).is_some_and(|len| len % 12 == 0);
+        let aborted = len(FileName::TxnIndex(base)).is_none_or(|len| len % 34 == 0);
+        offsets && times && aborted
+    }
+
+    /// A segment of which nothing is read but the end of its time index and its aborted transactions.
+    fn trusted(&self, base: Offset, next: Offset, log: LogEntry, files: &Files) -> Result<RecoveredSegment, DiskError> {
+        let aborted = self.read_if(FileName::TxnIndex(base), files)?.unwrap_or_default();
+        let times = self.disk.open(&self.dir.entry(FileName::TimeIndex(base)), OpenHow::Read)?;
+        let len = times.len()?;
+        let mut entry = [0; 12];
+        let read = if len >= 12 { times.read_full(len - 12, &mut entry)? } else { 0 };
+        let max = match TimeIndex::load(base, 12, &entry[..read]).ok().and_then(|index| index.last()) {
+            Some(last) => MaxTimestamp { timestamp: last.timestamp, offset: last.offset },
+            None => MaxTimestamp::none(base),
+        };
+        Ok(RecoveredSegment {
+            base,
+            next,
+            size: u32::try_from(log.len).unwrap_or(u32::MAX),
+            max,
+            first_timestamp: None,
+            created: log.modified,
+            modified: log.modified,
+            indexes: None,
+            rebuilt: false,
+            aborted: TxnIndex::load(base, &aborted).unwrap_or_else(|_| TxnIndex::new(base)),
+            has_txn_index: files.others.contains_key(&FileName::TxnIndex(base)),
+            cut: false,
+        })
+    }
+
+    /// A segment below where reading begins whose index files are missing or impossible: it is read for them alone.
+    fn reindexed(
+        &self,
+        base: Offset,
+        log: LogEntry,
+        found: &Found,
+        files: &Files,
+        report: &mut RecoveryReport,
+    ) -> Result<RecoveredSegment, DiskError> {
+        let start = ScanStart {
+            flushed: Offset::MAX,
+            producers: self.producers_at(base, files)?,
+            ..self.start_of(base, found)
+        };
+        let file = self.disk.open(&self.dir.entry(FileName::Log(base)), OpenHow::Read)?;
+        let len = u32::try_from(log.len).unwrap_or(u32::MAX);
+        let scanned = scan_file(&file, start, len)?;
+        report.scanned_bytes += u64::from(len);
+        note_rebuilt(base, report);
+        note_corrupt(base, &scanned, report);
+        Ok(self.as_segment(scanned, log, files, Rebuilt::Yes))
+    }
+
+    /// The producers at a segment's base, as its snapshot has them; without one, nobody.
+    fn producers_at(&self, base: Offset, files: &Files) -> Result<ProducerState, DiskError> {
+        let nobody = ProducerState::new(base, UnknownProducer::default());
+        if !files.snapshots.contains(&base) {
+            return Ok(nobody);
+        }
+        let bytes = read_small(self.disk, &self.dir.entry(FileName::Snapshot(base)))?;
+        let expiry = self.config.producer_id_expiration_ms;
+        Ok(ProducerSnapshot::parse(&bytes)
+            .map_or(nobody, |snapshot| snapshot.into_state(base, UnknownProducer::default(), self.now, expiry)))
+    }
+
+    /// Reads a segment from where `start` says. Answers whether a torn tail was found in it.
+    fn read_segment(
+        &self,
+        base: Offset,
+        log: LogEntry,
+        start: ScanStart,
+        files: &Files,
+        found: &mut Found,
+        report: &mut RecoveryReport,
+    ) -> Result<bool, DiskError> {
+        let file = self.disk.open(&self.dir.entry(FileName::Log(base)), OpenHow::Read)?;
+        let len = u32::try_from(log.len).unwrap_or(u32::MAX);
+        let (from, had_prefix) = (start.position, start.position > 0);
+        let mut scanned = scan_file(&file, start, len)?;
+        let mut from_front = !had_prefix;
+        if had_prefix && (!scanned.bad.is_empty() || scanned.cut.is_some_and(|(position, _)| position == from)) {
+            // What was taken for known led to a place where no batch is: perhaps it was wrong.
+            scanned = scan_file(&file, self.start_of(base, found), len)?;
+            from_front = true;
+        }
+        report.scanned_bytes += u64::from(len - if from_front { 0 } else { from });
+        note_corrupt(base, &scanned, report);
+        let torn = scanned.cut.map(|(position, why)| TornTail {
+            segment: base,
+            position,
+            bytes: log.len - u64::from(position),
+            why,
+        });
+        report.torn = report.torn.or(torn);
+        found.epochs_changed |= scanned.epochs != found.epochs;
+        found.epochs = scanned.epochs.clone();
+        found.producers = scanned.producers.clone();
+        let rebuilt = if !from_front { Rebuilt::No } else { self.differs(base, &scanned, files)? };
+        if matches!(rebuilt, Rebuilt::Yes) {
+            note_rebuilt(base, report);
+        }
+        found.segments.push(self.as_segment(scanned, log, files, rebuilt));
+        Ok(torn.is_some())
+    }
+
+    /// Whether the index files say something else than what was just rebuilt.
+    fn differs(&self, base: Offset, scanned: &Scanned, files: &Files) -> Result<Rebuilt, DiskError> {
+        let same = self.read_if(FileName::OffsetIndex(base), files)?.as_deref()
+            == Some(scanned.indexes.offset.as_bytes())
+            && self.read_if(FileName::TimeIndex(base), files)?.as_deref() == Some(scanned.indexes.time.as_bytes())
+            && self.read_if(FileName::TxnIndex(base), files)?.unwrap_or_default() == scanned.aborted.as_bytes();
+        Ok(if same { Rebuilt::No } else { Rebuilt::Yes })
+    }
+
+    fn as_segment(&self, scanned: Scanned, log: LogEntry, files: &Files, rebuilt: Rebuilt) -> RecoveredSegment {
+        let base = scanned.base;
+        let rebuilt = matches!(rebuilt, Rebuilt::Yes);
+        let indexes = match rebuilt {
+            true => scanned.indexes,
+            false => Indexes::loaded(scanned.indexes.offset, scanned.indexes.time),
+        };
+        RecoveredSegment {
+            base,
+            next: scanned.next,
+            size: scanned.size,
+            max: scanned.max,
+            first_timestamp: scanned.first_timestamp,
+            created: log.modified,
+            modified: log.modified,
+            indexes: Some(indexes),
+            rebuilt,
+            aborted: scanned.aborted,
+            has_txn_index: files.others.contains_key(&FileName::TxnIndex(base)),
+            cut: u64::from(scanned.size) < log.len,
+        }
+    }
+
+    /// Whether what was not flushed is missing in front of this segment: then it does not count, or a hole would.
+    /// Only where there is a mark of ours: Kafka's logs may have gaps that nobody noted.
+    fn follows_a_hole(&self, base: Offset, found: &Found) -> bool {
+        let front = found.segments.last().map(|last| last.next);
+        self.known.mark.is_some() && base > found.flushed && front.is_some_and(|next| next < base)
+    }
+
+    fn remove_behind(
+        &self,
+        base: Offset,
+        bases: &[Offset],
+        files: &mut Files,
+        report: &mut RecoveryReport,
+    ) -> Result<(), DiskError> {
+        match bases.iter().find(|other| **other > base) {
+            Some(next) => self.remove_from(*next, bases, files, report),
+            None => Ok(()),
+        }
+    }
+
+    /// Removes the segments from `base` on, the last one first, so that no crash leaves a hole.
+    fn remove_from(
+        &self,
+        base: Offset,
+        bases: &[Offset],
+        files: &mut Files,
+        report: &mut RecoveryReport,
+    ) -> Result<(), DiskError> {
+        for gone in bases.iter().rev().take_while(|other| **other >= base) {
+            files.remove_segment(self.disk, &self.dir, *gone)?;
+            report.removed_segments.push(*gone);
+        }
+        self.disk.sync_dir(&self.dir)
+    }
+
+    /// A log whose end is corrupt goes on in a new segment behind all offsets that were flushed: none is given twice.
+    fn seal_damage(&self, found: &mut Found, report: &RecoveryReport) {
+        let Some(last) = found.segments.last() else { return };
+        let at_end = report.corrupt.iter().any(|bad| bad.segment == last.base && bad.range.next_offset.is_none());
+        if !at_end && last.next >= found.flushed {
+            return;
+        }
+        let end = last.next.max(found.flushed);
+        if end == last.base {
+            return;
+        }
+        if let Some(last) = found.segments.last_mut() {
+            last.next = end;
+        }
+        let modified = found.segments.last().map_or(Timestamp::NONE, |last| last.modified);
+        found.segments.push(empty_segment(end, self.config.segment_index_bytes, modified));
+        found.producers.advance_end(end);
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Rebuilt {
+    Yes,
+    No,
+}
+
+fn empty_segment(base: Offset, index_bytes_max: u32, now: Timestamp) -> RecoveredSegment {
+    RecoveredSegment {
+        base,
+        next: base,
+        size: 0,
+        max: MaxTimestamp::none(base),
+        first_timestamp: None,
+        created: now,
+        modified: now,
+        indexes: Some(Indexes::new(base, index_bytes_max)),
+        rebuilt: true,
+        aborted: TxnIndex::new(base),
+        has_txn_index: false,
+        cut: true,
+    }
+}
+
+fn note_rebuilt(base: Offset, report: &mut RecoveryReport) {
+    report.rebuilt.extend([FileName::OffsetIndex(base), FileName::TimeIndex(base)]);
+}
+
+fn note_corrupt(base: Offset, scanned: &Scanned, report: &mut RecoveryReport) {
+    report.corrupt.extend(scanned.bad.iter().map(|range| CorruptRange { segment: base, range: *range }));
+}
+
+/// The largest timestamp of a segment's first batch, from which its age counts.
+fn first_timestamp<F: DiskFile>(file: &F) -> Result<Option<Timestamp>, DiskError> {
+    let mut bytes = [0; Header::BYTES];
+    if file.read_full(0, &mut bytes)? < bytes.len() {
+        return Ok(None);
+    }
+    let header = Header::decode(&bytes);
+    Ok((header.magic == 2).then_some(Timestamp::from_millis(header.max_timestamp)))
+}
+
+/// How many bytes are read at a time.
+const CHUNK: u32 = 1 << 20;
+
+/// Feeds a scan from a file.
+pub(crate) fn scan_file<F: DiskFile>(file: &F, start: ScanStart, len: u32) -> Result<Scanned, DiskError> {
+    let mut scan = Scan::new(start);
+    let mut fed = scan.begin();
+    while let Fed::More { from, min } = fed {
+        let wanted = min.max(CHUNK).min(len.saturating_sub(from));
+        let mut bytes = BytesMut::zeroed(wanted as usize);
+        let read = file.read_full(u64::from(from), &mut bytes)?;
+        bytes.truncate(read);
+        let chunk: Bytes = bytes.freeze();
+        // A file that is shorter than it was a moment ago ends where it ends.
+        let len = if read < wanted as usize { from.saturating_add(read as u32) } else { len };
+        fed = scan.feed(&chunk, len);
+        if read < wanted as usize {
+            break;
+        }
+    }
+    Ok(scan.finish())
+}

@@ -1,0 +1,157 @@
+//! Read plans: where the bytes are that someone asks for.
+
+use crate::log::Log;
+use crate::log::op::FileId;
+use crate::log::segment::Segment;
+use crate::log::txn_index::AbortedTxn;
+use crate::offset::Offset;
+use crate::record::Batch;
+
+/// How far a reader may see.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Isolation {
+    /// Up to the end of what is written: for followers, and for those who need no replica but this one.
+    LogEnd,
+    /// Up to the high watermark: Kafka's `read_uncommitted`.
+    #[default]
+    HighWatermark,
+    /// Up to the last stable offset; the reader leaves out what was aborted: Kafka's `read_committed`.
+    ReadCommitted,
+}
+
+/// Where the bytes are. Nothing has been read yet. A plan never reaches past what is written.
+#[derive(Clone, Debug)]
+pub enum ReadPlan {
+    /// There is nothing to read now; more may come.
+    Nothing,
+    /// The very batches that were appended.
+    Cached(Vec<Batch>),
+    /// A place in a file.
+    File(Span),
+}
+
+/// A place in a file where a reader starts, and where it has to stop.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Span {
+    /// Whose bytes.
+    pub file: FileId,
+    /// The base of the segment.
+    pub segment: Offset,
+    /// The offset behind the segment's last batch.
+    pub segment_next: Offset,
+    /// Where a batch begins from which on the first one wanted is to be looked for, in bytes. It may lie far in front of
+    /// it: the segment's index file knows a nearer one.
+    pub position: u32,
+    /// Where the segment's bytes end.
+    pub end: u32,
+    /// The first offset wanted: the first batch to return is the first that ends at or above it.
+    pub from: Offset,
+    /// Only batches that begin below this are returned.
+    pub ceiling: Offset,
+    /// At most this many bytes, but at least one batch.
+    pub bytes_max: u32,
+}
+
+/// Why a read was refused.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The offset is not there any more, or not yet. Go on from the nearer end.
+    #[error("offset {requested} is outside {log_start_offset} to {log_end_offset}")]
+    OutOfRange {
+        /// What was asked for.
+        requested: Offset,
+        /// The first readable offset.
+        log_start_offset: Offset,
+        /// The end of the log.
+        log_end_offset: Offset,
+    },
+}
+
+impl Log {
+    /// Plans a read of at most `bytes_max` bytes of whole batches from `from` on, as far as `isolation` lets see.
+    ///
+    /// Nothing is read yet. The first batch may be larger than `bytes_max`, so that every reader gets on, and may begin
+    /// before `from`.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError::OutOfRange`] if `from` lies before the log start or past the log end, with both.
+    pub fn plan_read(&self, from: Offset, bytes_max: u32, isolation: Isolation) -> Result<ReadPlan, ReadError> {
+        if from < self.log_start_offset || from > self.log_end_offset {
+            return Err(ReadError::OutOfRange {
+                requested: from,
+                log_start_offset: self.log_start_offset,
+                log_end_offset: self.log_end_offset,
+            });
+        }
+        let ceiling = self.ceiling(isolation);
+        if from >= ceiling {
+            return Ok(ReadPlan::Nothing);
+        }
+        if let Some(batches) = self.cached(from, bytes_max, ceiling) {
+            return Ok(ReadPlan::Cached(batches));
+        }
+        let floor = self.segments.range(..=from).next_back().or_else(|| self.segments.first_key_value());
+        Ok(floor.map_or(ReadPlan::Nothing, |(_, segment)| self.plan_in(segment, from, bytes_max, ceiling)))
+    }
+
+    /// Plans on in the next segment, for a reader that found nothing in the place `span` named: compaction, or a gap.
+    pub fn plan_behind(&self, span: &Span) -> ReadPlan {
+        let next = self.segments.range(span.segment..).map(|(_, segment)| segment).find(|s| s.base > span.segment);
+        match next {
+            Some(segment) if segment.base < span.ceiling => {
+                self.plan_in(segment, span.from, span.bytes_max, span.ceiling)
+            }
+            _ => ReadPlan::Nothing,
+        }
+    }
+
+    /// The end of what a reader of this isolation sees.
+    pub fn ceiling(&self, isolation: Isolation) -> Offset {
+        let bound = match isolation {
+            Isolation::LogEnd => self.log_end_offset,
+            Isolation::HighWatermark => self.high_watermark,
+            Isolation::ReadCommitted => self.last_stable_offset(),
+        };
+        bound.min(self.written())
+    }
+
+    /// The transactions whose abort a reader of `from` to `upper` (exclusive) has to know. It may name more.
+    pub fn aborted(&self, from: Offset, upper: Offset) -> Vec<AbortedTxn> {
+        let mut found = Vec::new();
+        let floor = self.segments.range(..=from).next_back().map_or(from, |(base, _)| *base);
+        for segment in self.segments.range(floor..).map(|(_, segment)| segment) {
+            let (some, complete) = segment.aborted.collect(from, upper);
+            found.extend(some);
+            if complete {
+                break;
+            }
+        }
+        found
+    }
+
+    fn cached(&self, from: Offset, bytes_max: u32, ceiling: Offset) -> Option<Vec<Batch>> {
+        let mut bytes = 0u64;
+        let wanted = self.tail.cached_from(from)?.take_while(|batch| {
+            let first = bytes == 0;
+            bytes += u64::from(batch.size());
+            batch.base_offset() < ceiling && (first || bytes <= u64::from(bytes_max))
+        });
+        Some(wanted.cloned().collect())
+    }
+
+    fn plan_in(&self, segment: &Segment, from: Offset, bytes_max: u32, ceiling: Offset) -> ReadPlan {
+        let position = segment.indexes.as_ref().map_or(0, |indexes| indexes.offset.lookup(from).1);
+        ReadPlan::File(Span {
+            file: segment.files.log,
+            segment: segment.base,
+            segment_next: segment.next,
+            position,
+            end: segment.size,
+            from,
+            ceiling,
+            bytes_max,
+        })
+    }
+}

@@ -1,0 +1,142 @@
+//! A log made from what an opening has found.
+
+use std::collections::BTreeSet;
+
+use crate::log::Log;
+use crate::log::acknowledged::Acknowledged;
+use crate::log::config::{ConfigError, LogConfig};
+use crate::log::epochs::EpochCache;
+use crate::log::indexes::{Indexes, MaxTimestamp, Written};
+use crate::log::op::{DiskOp, Effect, FileName};
+use crate::log::producers::ProducerState;
+use crate::log::segment::{Segment, SegmentFiles};
+use crate::log::txn_index::TxnIndex;
+use crate::offset::Offset;
+use crate::time::Timestamp;
+
+/// What an opening has found, checked and put right in memory; the files of a log follow from it.
+#[derive(Clone, Debug)]
+pub struct Recovered {
+    /// The settings.
+    pub config: LogConfig,
+    /// The segments, oldest first. May be empty: then the log begins at `log_start_offset`.
+    pub segments: Vec<RecoveredSegment>,
+    /// Where each leader epoch begins.
+    pub epochs: EpochCache,
+    /// Whether the file of the epochs says something else.
+    pub epochs_changed: bool,
+    /// What is known of producers at the log end.
+    pub producers: ProducerState,
+    /// The offsets of the producer snapshots there are.
+    pub snapshots: BTreeSet<Offset>,
+    /// The first readable offset; raised to the first segment's base if it lies below.
+    pub log_start_offset: Offset,
+    /// The high watermark, as it was last known; brought into the log's range.
+    pub high_watermark: Offset,
+    /// Up to where all is surely on disk.
+    pub flushed: Offset,
+    /// Seed of the jitter of rolls.
+    pub jitter_seed: u64,
+}
+
+/// One segment that an opening has found.
+#[derive(Clone, Debug)]
+pub struct RecoveredSegment {
+    /// The offset in its files' names.
+    pub base: Offset,
+    /// The offset behind its last batch.
+    pub next: Offset,
+    /// How many bytes of batches stay.
+    pub size: u32,
+    /// Its largest timestamp.
+    pub max: MaxTimestamp,
+    /// The largest timestamp of its first batch.
+    pub first_timestamp: Option<Timestamp>,
+    /// When it was made, as far as that is known.
+    pub created: Timestamp,
+    /// When it was last written to.
+    pub modified: Timestamp,
+    /// Its indexes, where the opening has needed them: the active segment's, and those that were rebuilt.
+    pub indexes: Option<Indexes>,
+    /// Whether the index files say something else and must be written again.
+    pub rebuilt: bool,
+    /// The transactions aborted in it.
+    pub aborted: TxnIndex,
+    /// Whether there is a file of them.
+    pub has_txn_index: bool,
+    /// Whether the file is longer than what stays, and must be cut.
+    pub cut: bool,
+}
+
+impl Log {
+    /// The log that an opening has found. What its files lack is emitted.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] if the settings make no sense.
+    pub fn recovered(found: Recovered, now: Timestamp, out: &mut Vec<Effect>) -> Result<Self, ConfigError> {
+        found.config.check()?;
+        let mut log = Self::without_segments(found.config, found.log_start_offset);
+        (log.epochs, log.producers, log.snapshots) = (found.epochs, found.producers, found.snapshots);
+        log.jitter_seed = found.jitter_seed;
+        let end = found.segments.last().map_or(found.log_start_offset, |last| last.next);
+        let start = found.segments.first().map_or(end, |first| first.base);
+        log.log_start_offset = found.log_start_offset.max(start).min(end);
+        log.log_end_offset = end;
+        log.high_watermark = found.high_watermark.clamp(log.log_start_offset, end);
+        log.acknowledged = Acknowledged::new(end, found.flushed.min(end));
+        for segment in found.segments {
+            log.adopt(segment, out);
+        }
+        if log.segments.is_empty() {
+            log.add_segment(end, now, out);
+        }
+        if found.epochs_changed {
+            log.write_epochs(out);
+        }
+        let high_watermark = log.high_watermark;
+        log.set_high_watermark(high_watermark);
+        log.check();
+        Ok(log)
+    }
+
+    fn adopt(&mut self, found: RecoveredSegment, out: &mut Vec<Effect>) {
+        let files =
+            SegmentFiles { log: self.new_file(), index: self.new_file(), time_index: self.new_file(), txn_index: None };
+        let base = found.base;
+        // A rebuilt one is made anew with its first entry, so it must not stay if it has none.
+        let txn_index = (found.has_txn_index && !found.rebuilt).then(|| self.new_file());
+        if found.has_txn_index && found.rebuilt {
+            self.remove(FileName::TxnIndex(base), None, out);
+        }
+        let segment = Segment {
+            base,
+            next: found.next,
+            size: found.size,
+            files: SegmentFiles { txn_index, ..files },
+            max: found.max,
+            first_timestamp: found.first_timestamp,
+            created: found.created,
+            modified: found.modified,
+            jitter_ms: 0,
+            reserved: found.size,
+            indexes: found.indexes,
+            aborted_written: if found.rebuilt { Written::default() } else { Written::all_of(found.aborted.as_bytes()) },
+            aborted: found.aborted,
+        };
+        self.segments.insert(base, segment);
+        if found.cut {
+            self.emit(DiskOp::Truncate { file: files.log, len: found.size }, out);
+        }
+        // Nobody knows whether what was read back is on disk or only in the page cache.
+        if self.acknowledged.flushed() < found.next {
+            self.unsynced.insert(files.log);
+        }
+        if found.rebuilt {
+            self.emit(DiskOp::Create { file: files.index, name: FileName::OffsetIndex(base) }, out);
+            self.emit(DiskOp::Create { file: files.time_index, name: FileName::TimeIndex(base) }, out);
+            self.names_changed = true;
+            self.write_indexes_of(base, out);
+        }
+    }
+}

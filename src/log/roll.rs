@@ -1,0 +1,145 @@
+//! Rolling: when a log goes on in a new segment, and what is done to the old one.
+
+use crate::log::append::Change;
+use crate::log::op::{DiskOp, Effect, FileName};
+use crate::log::segment::{Segment, SegmentFiles};
+use crate::log::{AppendDecision, Log, ProducerSnapshot};
+use crate::offset::Offset;
+use crate::time::Timestamp;
+
+impl Log {
+    /// Whether applying `decision` will roll first (semantics 1.5).
+    pub fn rolls_for(&self, now: Timestamp, decision: &AppendDecision) -> bool {
+        match decision {
+            AppendDecision::Append(change) => self.must_roll(now, change),
+            AppendDecision::Nothing | AppendDecision::Duplicate(_) => false,
+        }
+    }
+
+    /// Rolls for `decision` if applying it would, so that the new files can be made before anything is appended.
+    pub fn roll_for(&mut self, now: Timestamp, decision: &AppendDecision, out: &mut Vec<Effect>) {
+        if let AppendDecision::Append(change) = decision {
+            self.maybe_roll(now, change, out);
+        }
+    }
+
+    /// Goes on in a new segment at the log end. Answers its base offset. An empty active segment is begun anew.
+    pub fn roll(&mut self, now: Timestamp, out: &mut Vec<Effect>) -> Offset {
+        self.roll_at(self.log_end_offset, now, out);
+        self.check();
+        self.active().base
+    }
+
+    pub(crate) fn maybe_roll(&mut self, now: Timestamp, change: &Change, out: &mut Vec<Effect>) {
+        if self.must_roll(now, change) {
+            self.roll_at(change.base_offset().max(self.log_end_offset), now, out);
+        }
+    }
+
+    fn must_roll(&self, now: Timestamp, change: &Change) -> bool {
+        let active = self.active();
+        let too_large = u64::from(active.size) + u64::from(change.bytes()) > u64::from(self.config.segment_bytes);
+        let waited = active.size > 0 && self.waited(active, now, change) > self.roll_after(active);
+        let full = active.indexes.as_ref().is_some_and(|indexes| indexes.is_full());
+        let too_far = change.last_offset().relative_to(active.base).is_none();
+        too_large || waited || full || too_far
+    }
+
+    /// How long, by the dates of the records, the active segment has been growing: by the clock only where its first
+    /// batch has no date.
+    fn waited(&self, active: &Segment, now: Timestamp, change: &Change) -> i128 {
+        let (from, to) = match active.first_timestamp {
+            Some(first) if first.as_millis() >= 0 => (first, change.max_timestamp()),
+            _ => (active.created, now),
+        };
+        i128::from(to.as_millis()) - i128::from(from.as_millis())
+    }
+
+    fn roll_after(&self, active: &Segment) -> i128 {
+        i128::from(self.config.segment_ms.saturating_sub(active.jitter_ms))
+    }
+
+    pub(super) fn roll_at(&mut self, base: Offset, now: Timestamp, out: &mut Vec<Effect>) {
+        if self.active().base == base {
+            self.begin_anew(now, out);
+        } else {
+            self.seal(out);
+            self.add_segment(base, now, out);
+        }
+        self.producers.advance_end(base);
+        self.take_snapshot(out);
+    }
+
+    /// The active segment has no batches: only its indexes and its age begin anew (an index may be full with none).
+    fn begin_anew(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
+        let bytes_max = self.config.segment_index_bytes;
+        let jitter_ms = self.jitter_at(self.active().base);
+        let active = self.active_mut();
+        let (files, reserved) = (active.files, active.reserved);
+        *active = Segment { jitter_ms, reserved, ..Segment::new(active.base, files, bytes_max, now) };
+        self.emit(DiskOp::Truncate { file: files.index, len: 0 }, out);
+        self.emit(DiskOp::Truncate { file: files.time_index, len: 0 }, out);
+    }
+
+    fn seal(&mut self, out: &mut Vec<Effect>) {
+        let active = self.active_mut();
+        let (base, max) = (active.base, active.max);
+        if let Some(indexes) = active.indexes.as_mut() {
+            indexes.seal(max);
+        }
+        self.write_indexes_of(base, out);
+        let sealed = self.active();
+        let checksum = |bytes: &[u8]| (bytes.len() as u32, crc32fast::hash(bytes));
+        let empty = checksum(&[]);
+        let indexes = sealed.indexes.as_ref();
+        let op = DiskOp::Seal {
+            base,
+            file: sealed.files.log,
+            len: sealed.size,
+            indexes: [
+                indexes.map_or(empty, |indexes| checksum(indexes.offset.as_bytes())),
+                indexes.map_or(empty, |indexes| checksum(indexes.time.as_bytes())),
+                checksum(sealed.aborted.as_bytes()),
+            ],
+        };
+        self.emit(op, out);
+    }
+
+    /// Makes the files of a new active segment.
+    pub(super) fn add_segment(&mut self, base: Offset, now: Timestamp, out: &mut Vec<Effect>) {
+        let files =
+            SegmentFiles { log: self.new_file(), index: self.new_file(), time_index: self.new_file(), txn_index: None };
+        let jitter_ms = self.jitter_at(base);
+        let segment = Segment { jitter_ms, ..Segment::new(base, files, self.config.segment_index_bytes, now) };
+        self.segments.insert(base, segment);
+        self.emit(DiskOp::Create { file: files.log, name: FileName::Log(base) }, out);
+        self.emit(DiskOp::Create { file: files.index, name: FileName::OffsetIndex(base) }, out);
+        self.emit(DiskOp::Create { file: files.time_index, name: FileName::TimeIndex(base) }, out);
+        self.names_changed = true;
+        let high_watermark = self.high_watermark;
+        self.set_high_watermark(high_watermark);
+    }
+
+    /// Writes what is known of producers, unless nothing has come since it was written last.
+    pub(super) fn take_snapshot(&mut self, out: &mut Vec<Effect>) {
+        let end = self.producers.end();
+        if self.snapshots.last().is_some_and(|last| end <= *last) || end == Offset::ZERO {
+            return;
+        }
+        let bytes = ProducerSnapshot::encode(&self.producers).into();
+        self.emit(DiskOp::Put { name: FileName::Snapshot(end), bytes }, out);
+        self.snapshots.insert(end);
+    }
+
+    /// A number below `segment_jitter_ms`, the same for the same seed and segment.
+    fn jitter_at(&self, base: Offset) -> u64 {
+        let most = self.config.segment_jitter_ms.min(self.config.segment_ms);
+        if most == 0 {
+            return 0;
+        }
+        let mut bits = self.jitter_seed.wrapping_add(base.get()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (bits ^ (bits >> 31)) % most
+    }
+}

@@ -1,0 +1,110 @@
+//! Segments: the files that one log is cut into.
+//!
+//! A segment knows its base offset, its size, its largest timestamp and, while it grows, its indexes. It touches no
+//! file: [`Log`](crate::log::Log) leaves the ops that would.
+//!
+//! - May use: `offset`, `time`, and its siblings of `log`.
+//! - Must not know: files, threads, clocks, replication.
+//! - Always true: `base <= next`; a sealed segment never grows; a segment without bytes has no timestamp.
+
+use crate::log::indexes::{Indexes, MaxTimestamp, Written};
+use crate::log::op::FileId;
+use crate::log::txn_index::TxnIndex;
+use crate::offset::Offset;
+use crate::time::Timestamp;
+
+/// The numbers of a segment's files.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct SegmentFiles {
+    /// The batches.
+    pub log: FileId,
+    /// The offset index.
+    pub index: FileId,
+    /// The time index.
+    pub time_index: FileId,
+    /// The aborted transactions; the file is made with the first of them.
+    pub txn_index: Option<FileId>,
+}
+
+/// One segment of a log.
+#[derive(Clone, Debug)]
+pub(crate) struct Segment {
+    pub(crate) base: Offset,
+    /// The offset behind the last batch.
+    pub(crate) next: Offset,
+    pub(crate) size: u32,
+    pub(crate) files: SegmentFiles,
+    pub(crate) max: MaxTimestamp,
+    /// The largest timestamp of the first batch, from which `segment_ms` counts.
+    pub(crate) first_timestamp: Option<Timestamp>,
+    pub(crate) created: Timestamp,
+    /// When the file was last written to: the date of records that have none.
+    pub(crate) modified: Timestamp,
+    /// How much earlier than `segment_ms` this one is rolled.
+    pub(crate) jitter_ms: u64,
+    /// Up to where space is reserved in the file.
+    pub(crate) reserved: u32,
+    /// Kept while the segment grows or a truncation may still make it grow again.
+    pub(crate) indexes: Option<Indexes>,
+    pub(crate) aborted: TxnIndex,
+    pub(crate) aborted_written: Written,
+}
+
+impl Segment {
+    /// A segment without batches.
+    pub(crate) fn new(base: Offset, files: SegmentFiles, index_bytes_max: u32, now: Timestamp) -> Self {
+        Self {
+            base,
+            next: base,
+            size: 0,
+            files,
+            max: MaxTimestamp::none(base),
+            first_timestamp: None,
+            created: now,
+            modified: now,
+            jitter_ms: 0,
+            reserved: 0,
+            indexes: Some(Indexes::new(base, index_bytes_max)),
+            aborted: TxnIndex::new(base),
+            aborted_written: Written::default(),
+        }
+    }
+
+    /// The date that retention by time looks at.
+    pub(crate) fn largest_timestamp(&self) -> Timestamp {
+        if self.max.timestamp.as_millis() >= 0 { self.max.timestamp } else { self.modified }
+    }
+}
+
+/// What anyone may know about a segment.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct SegmentInfo {
+    /// The offset in its files' names.
+    pub base_offset: Offset,
+    /// The offset behind its last batch.
+    pub next_offset: Offset,
+    /// How many bytes of batches it has.
+    pub size: u32,
+    /// Its largest timestamp, or none.
+    pub max_timestamp: Timestamp,
+    /// The last offset of the batch that has it.
+    pub offset_of_max_timestamp: Offset,
+    /// When its file was last written to.
+    pub modified: Timestamp,
+    /// The numbers of its files.
+    pub files: SegmentFiles,
+}
+
+impl From<&Segment> for SegmentInfo {
+    fn from(segment: &Segment) -> Self {
+        Self {
+            base_offset: segment.base,
+            next_offset: segment.next,
+            size: segment.size,
+            max_timestamp: segment.max.timestamp,
+            offset_of_max_timestamp: segment.max.offset,
+            modified: segment.modified,
+            files: segment.files,
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! What a user of one log sees: append, read, crash, open again.
+
+use ottla::disk::{
+    AppendFault, FetchError, HighWatermarkRule, LogFile, MemDisk, OpenError, OpenOptions, Shutdown, TimeQuery,
+};
+use ottla::id::TopicPartition;
+use ottla::log::{Isolation, LogConfig};
+use ottla::offset::Offset;
+use ottla::record::{Batch, BatchBuilder, Codec, DecompressLimit, NewRecord};
+use ottla::time::Timestamp;
+
+const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+fn partition() -> TopicPartition {
+    TopicPartition::parse("t-0").unwrap()
+}
+
+fn batch(values: &[&str]) -> Batch {
+    batch_at(NOW, values)
+}
+
+fn batch_at(timestamp: Timestamp, values: &[&str]) -> Batch {
+    let mut builder = BatchBuilder::new(Codec::None);
+    for value in values {
+        builder.push(&NewRecord { timestamp, key: None, value: Some(value.as_bytes()), headers: &[] }).unwrap();
+    }
+    builder.build().unwrap()
+}
+
+fn small() -> OpenOptions {
+    OpenOptions {
+        config: LogConfig {
+            segment_bytes: 600,
+            index_interval_bytes: 100,
+            tail_cache_bytes: 0,
+            ..LogConfig::default()
+        },
+        ..OpenOptions::default()
+    }
+}
+
+fn open(disk: &MemDisk) -> LogFile<MemDisk> {
+    LogFile::open(disk.clone(), &partition(), small(), NOW).unwrap().0
+}
+
+/// Every value from `from` on, with its offset.
+fn values(log: &mut LogFile<MemDisk>, from: u64) -> Vec<(u64, String)> {
+    let mut found = Vec::new();
+    let mut from = Offset::new(from);
+    loop {
+        let fetched = log.read(from, 200, Isolation::HighWatermark).unwrap();
+        let Some(last) = fetched.batches.last() else { return found };
+        for entry in &fetched.batches {
+            for record in entry.records(DecompressLimit::default()).unwrap().iter() {
+                let record = record.unwrap();
+                if record.offset >= from {
+                    let value = String::from_utf8(record.value.unwrap().to_vec()).unwrap();
+                    found.push((record.offset.get(), value));
+                }
+            }
+        }
+        from = last.next_offset();
+    }
+}
+
+fn fill(log: &mut LogFile<MemDisk>, count: u64) {
+    for number in log.log().log_end_offset().get()..count {
+        log.append(NOW, &batch(&[&format!("value {number}")])).unwrap();
+    }
+}
+
+fn expected(from: u64, to: u64) -> Vec<(u64, String)> {
+    (from..to).map(|number| (number, format!("value {number}"))).collect()
+}
+
+#[test]
+fn log_01_records_get_consecutive_offsets_and_read_back() {
+    let disk = MemDisk::new();
+    let mut log = open(&disk);
+    log.append(NOW, &batch(&["value 0", "value 1", "value 2"])).unwrap();
+    let appended = log.append(NOW, &batch(&["value 3", "value 4", "value 5"])).unwrap();
+    assert_eq!((appended.base_offset.get(), appended.last_offset.get()), (3, 5));
+    assert_eq!(log.log().log_end_offset(), Offset::new(6));
+    assert_eq!(values(&mut log, 0), expected(0, 6));
+    assert_eq!(values(&mut log, 4), expected(4, 6));
+}
+
+#[test]
+fn log_10_a_full_segment_rolls_and_all_of_it_reads_back_also_after_a_close() {
+    let disk = MemDisk::new();
+    let mut log = open(&disk);
+    fill(&mut log, 50);
+    assert!(log.log().segments().count() > 5);
+    for from in 0..50 {
+        assert_eq!(values(&mut log, from), expected(from, 50));
+    }
+    log.close().unwrap();
+    let (mut log, report) = LogFile::open(disk, &partition(), small(), NOW).unwrap();
+    assert_eq!(report.shutdown, Shutdown::Clean);
+    assert!(report.is_clean(), "{report}");
+    assert_eq!(report.scanned_bytes, 0);
+    for from in 0..50 {
+        assert_eq!(values(&mut log, from), expected(from, 50));
+    }
+}
+
+#[test]
+fn what_was_written_survives_a_kill() {
+    let disk = MemDisk::new();
+    let mut log = open(&disk);
+    fill(&mut log, 20);
+    log.flush().unwrap();
+    fill(&mut log, 50);
+    disk.kill();
+    let (mut log, report) = LogFile::open(disk, &partition(), small(), NOW).unwrap();
+    assert_eq!(report.shutdown, Shutdown::Unclean);
+    assert!(report.torn.is_none() && report.corrupt.is_empty(), "{report}");
+    assert_eq!(values(&mut log, 0), expected(0, 50));
+    assert_eq!(log.leader_epoch().get(), 1, "an opening that was not clean begins a new reign");
+    fill(&mut log, 60);
+    assert_eq!(values(&mut log, 45), expected(45, 60));
+}
+
+#[test]
+fn log_16_truncation_cuts_whole_batches_also_after_an_opening() {
+    for reopen in [false, true] {
+        let disk = MemDisk::new();
+        let by_hand = OpenOptions { high_watermark: HighWatermarkRule::ByHand, ..small() };
+        let (mut log, _) = LogFile::open(disk.clone(), &partition(), by_hand.clone(), NOW).unwrap();
+        fill(&mut log, 50);
+        if reopen {
+            log.close().unwrap();
+            log = LogFile::open(disk.clone(), &partition(), by_hand, NOW).unwrap().0;
+        }
+        assert!(!log.truncate_to(Offset::new(60), NOW).unwrap());
+        assert!(log.truncate_to(Offset::new(33), NOW).unwrap());
+        assert_eq!(log.log().log_end_offset(), Offset::new(33));
+        fill(&mut log, 40);
+        log.advance_high_watermark(Offset::new(40));
+        assert_eq!(values(&mut log, 0), expected(0, 40), "reopen {reopen}");
+        log.truncate_to(Offset::ZERO, NOW).unwrap();
+        assert_eq!(log.log().size(), 0);
+    }
+}
+
+#[test]
+fn log_04_a_read_outside_the_log_names_both_ends() {
+    let disk = MemDisk::new();
+    let mut log = open(&disk);
+    fill(&mut log, 10);
+    assert!(log.read(Offset::new(10), 100, Isolation::HighWatermark).unwrap().batches.is_empty());
+    let error = log.read(Offset::new(11), 100, Isolation::HighWatermark).unwrap_err();
+    assert!(matches!(error, FetchError::Range(_)), "{error}");
+    assert_eq!(error.to_string(), "offset 11 is outside 0 to 10");
+    log.trim_to(Offset::new(3)).unwrap();
+    assert!(log.read(Offset::new(2), 100, Isolation::HighWatermark).is_err());
+}
+
+#[test]
+fn a_log_start_moved_by_hand_survives_a_kill_at_once() {
+    let disk = MemDisk::new();
+    let mut log = open(&disk);
+    fill(&mut log, 30);
+    log.trim_to(Offset::new(17)).unwrap();
+    disk.kill();
+    assert_eq!(open(&disk).log().log_start_offset(), Offset::new(17));
+}
+
+#[test]
+fn seg_05_a_record_is_found_by_its_date() {
+    let disk = MemDisk::new();
+    let mut log = open(&disk);
+    for number in 0..10 {
+        log.append(NOW, &batch_at(Timestamp::from_millis(400 + 10 * number), &["a", "b"])).unwrap();
+    }
+    let mut find = |millis| {
+        let query = TimeQuery::At(Timestamp::from_millis(millis));
+        log.offset_for_timestamp(query).unwrap().map(|found| found.offset.get())
+    };
+    assert_eq!(find(420), Some(4));
+    assert_eq!(find(421), Some(6));
+    assert_eq!(find(491), None);
+    assert_eq!(find(399), Some(0));
+    assert_eq!(log.offset_for_timestamp(TimeQuery::Latest).unwrap().unwrap().offset, Offset::new(18));
+}
+
+#[test]
+fn rec_11_a_second_opener_is_refused_and_writes_nothing() {
+    let disk = MemDisk::new();
+    let _log = open(&disk);
+    let before = disk.digest();
+    let second = LogFile::open(disk.clone(), &partition(), small(), NOW);
+    assert!(matches!(second, Err(OpenError::AlreadyOpen)), "{second:?}");
+    assert_eq!(disk.digest(), before);
+}
+
+#[test]
+fn a_full_disk_refuses_before_anything_changes_and_goes_on_by_itself() {
+    let disk = MemDisk::new();
+    let mut log = open(&disk);
+    fill(&mut log, 5);
+    disk.set_capacity(Some(disk.held()));
+    let mut refused = 0;
+    for number in 5..20 {
+        match log.append(NOW, &batch(&[&format!("value {number}")])) {
+            Ok(_) => assert_eq!(refused, 0),
+            Err(AppendFault::Full { .. }) => refused += 1,
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert!(refused > 0);
+    let end = log.log().log_end_offset().get();
+    assert_eq!(values(&mut log, 0), expected(0, end), "reads go on meanwhile");
+    disk.set_capacity(None);
+    fill(&mut log, 30);
+    assert_eq!(values(&mut log, 0), expected(0, 30));
+}
