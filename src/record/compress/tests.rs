@@ -351,6 +351,14 @@ mod zstd {
     }
 
     #[test]
+    fn a_frame_that_is_not_as_large_as_it_says_is_corrupt() {
+        for (told, is_right) in [(2, false), (3, true), (4, false)] {
+            let packed = [&bytes_of("28b52ffd20")[..], &[told], &repeated(b'a', 3, true)].concat();
+            assert_eq!(Codec::Zstd.decompress(&packed, LIMIT).is_ok(), is_right, "{told}");
+        }
+    }
+
+    #[test]
     fn a_frame_that_wants_a_dictionary_is_corrupt() {
         let packed = [&bytes_of("28b52ffd0158")[..], &[7], &repeated(b'a', 3, true)].concat();
         assert!(is_corrupt(&Codec::Zstd.decompress(&packed, LIMIT)));

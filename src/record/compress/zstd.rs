@@ -44,13 +44,21 @@ fn append_frame<'a>(
     limit: usize,
 ) -> Result<&'a [u8], CodecError> {
     let front = Front::of(bytes, limit)?;
+    if front.content_size.is_some_and(|told| told > (limit - out.len()) as u64) {
+        return Err(CodecError::TooLarge { limit });
+    }
     let (header, blocks) = (&front.header[..front.size], &bytes[front.size..]);
     let stream = StreamingDecoder::new_with_decoder(header.chain(blocks), decoder);
     let mut stream = stream.map_err(|_| corrupt("a frame's header does not decode"))?;
+    let start = out.len();
     output::drain(Codec::Zstd, &mut stream, out, limit)?;
+    let size = (out.len() - start) as u64;
     let (source, decoder) = stream.into_parts();
     if !decoder.is_finished() {
         return Err(corrupt("it ends inside a frame"));
+    }
+    if front.content_size.is_some_and(|told| told != size) {
+        return Err(corrupt("a frame is not as large as it says"));
     }
     if decoder.get_checksum_from_data().is_some_and(|stored| Some(stored) != decoder.get_calculated_checksum()) {
         return Err(corrupt("a frame does not match its checksum"));
@@ -62,6 +70,8 @@ fn append_frame<'a>(
 struct Front {
     header: [u8; HEADER_BYTES_MAX],
     size: usize,
+    /// What the frame gives, if it says so.
+    content_size: Option<u64>,
 }
 
 impl Front {
@@ -79,23 +89,25 @@ impl Front {
         let size = content_size_at + content_size_bytes;
         let mut header = [0; HEADER_BYTES_MAX];
         header[..size].copy_from_slice(bytes.get(..size).ok_or(cut_short)?);
-        if content_size(&header[content_size_at..size]) > limit as u64 {
-            return Err(CodecError::TooLarge { limit });
-        }
+        let content_size = content_size(&header[content_size_at..size]);
         if !is_single_segment {
             let (largest, bytes) = window_for(limit);
             if window_bytes(header[window_at]) > bytes {
                 header[window_at] = largest;
             }
         }
-        Ok(Self { header, size })
+        Ok(Self { header, size, content_size })
     }
 }
 
-/// The content size of a field of 0, 1, 2, 4 or 8 bytes.
-fn content_size(field: &[u8]) -> u64 {
+/// The content size in a field of 1, 2, 4 or 8 bytes; `None` without a field.
+fn content_size(field: &[u8]) -> Option<u64> {
     let size = field.iter().rev().fold(0, |size, byte| size << 8 | u64::from(*byte));
-    if field.len() == 2 { size + 256 } else { size }
+    match field.len() {
+        0 => None,
+        2 => Some(size + 256),
+        _ => Some(size),
+    }
 }
 
 /// The smallest window that a frame of at most `limit` bytes can need, as its descriptor and in bytes.
