@@ -1,7 +1,8 @@
 //! What a user of one log sees: append, read, crash, open again.
 
 use ottla::disk::{
-    AppendFault, FetchError, HighWatermarkRule, LogFile, MemDisk, OpenError, OpenOptions, Shutdown, TimeQuery,
+    AppendFault, FetchError, HighWatermarkRule, LogFile, MemDisk, OpenError, OpenOptions, OverlayDisk, Shutdown,
+    TimeQuery,
 };
 use ottla::id::TopicPartition;
 use ottla::log::{Isolation, LogConfig};
@@ -214,4 +215,22 @@ fn a_full_disk_refuses_before_anything_changes_and_goes_on_by_itself() {
     disk.set_capacity(None);
     fill(&mut log, 30);
     assert_eq!(values(&mut log, 0), expected(0, 30));
+}
+
+#[test]
+fn a_look_beside_a_live_writer_reads_all_and_writes_nothing() {
+    let disk = MemDisk::new();
+    let mut log = open(&disk);
+    fill(&mut log, 40);
+    log.flush().unwrap();
+    fill(&mut log, 45);
+    let before = disk.digest();
+    let overlay = OverlayDisk::new(disk.clone());
+    let (mut view, report) = LogFile::open(overlay, &partition(), small(), NOW).unwrap();
+    assert_eq!(report.log_end_offset, Offset::new(45));
+    let fetched = view.read(Offset::new(44), 1000, Isolation::HighWatermark).unwrap();
+    assert_eq!(fetched.batches.last().unwrap().next_offset(), Offset::new(45));
+    assert_eq!(disk.digest(), before);
+    fill(&mut log, 50);
+    assert_eq!(values(&mut log, 0), expected(0, 50));
 }
