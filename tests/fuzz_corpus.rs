@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 #![expect(clippy::disallowed_methods, reason = "the corpora are files")]
 
+#[expect(unreachable_pub, reason = "the fuzz crate includes the same files")]
 mod fuzz;
 
 use std::collections::BTreeSet;

@@ -1,5 +1,6 @@
 //! `ottla dump`: what is in the files of a log directory.
 
+use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
@@ -57,7 +58,7 @@ impl DumpArgs {
     /// # Errors
     ///
     /// [`CliError::Output`] if `out` fails.
-    pub fn run(&self, out: impl Write, on_error: &mut dyn FnMut(&CliError)) -> Result<Finding, CliError> {
+    pub fn run(&self, out: impl Write, on_error: &mut dyn FnMut(&dyn Display)) -> Result<Finding, CliError> {
         let mut out = Output { inner: out, has_failed: false };
         let mut finding = Finding::Clean;
         for path in &self.paths {

@@ -4,6 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::offset::Offset;
+
 /// What a command that ran to its end found.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Finding {
@@ -37,6 +39,14 @@ pub enum CliError {
         path: PathBuf,
         /// The system's words for it.
         source: io::Error,
+    },
+    /// The offset to read from is not there any more.
+    #[error("offset {requested} lies below the log start {start}")]
+    BelowStart {
+        /// The offset asked for.
+        requested: Offset,
+        /// The first one that can be read.
+        start: Offset,
     },
     /// Standard output took no more.
     #[error("standard output: {0}")]

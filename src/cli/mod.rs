@@ -16,12 +16,15 @@ mod dump_state;
 mod finding;
 mod json;
 mod kind;
+mod log_view;
 mod paths;
 mod printer;
 mod progress;
+mod read;
 mod source;
 mod walk;
 
+use std::fmt::Display;
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
@@ -30,6 +33,7 @@ use clap::{Parser, Subcommand};
 pub use dump::{BatchFormat, DumpArgs, dump_bytes};
 pub use finding::{CliError, Finding};
 pub use printer::{Form, Records};
+pub use read::ReadArgs;
 
 /// Apache Kafka's storage engine: looks into log directories.
 #[derive(Clone, Debug, Parser)]
@@ -42,6 +46,7 @@ pub struct Cli {
 #[derive(Clone, Debug, Subcommand)]
 enum Command {
     Dump(DumpArgs),
+    Read(ReadArgs),
 }
 
 impl Cli {
@@ -50,6 +55,7 @@ impl Cli {
         let out = BufWriter::with_capacity(64 << 10, io::stdout().lock());
         let done = match &self.command {
             Command::Dump(args) => args.run(out, &mut complain),
+            Command::Read(args) => args.run(out, &mut complain),
         };
         match done {
             Ok(finding) => finding.into(),
@@ -62,7 +68,7 @@ impl Cli {
     }
 }
 
-fn complain(error: &CliError) {
+fn complain(error: &dyn Display) {
     // With standard error gone there is nobody left to tell.
     let _ = writeln!(io::stderr(), "ottla: {error}");
 }

@@ -31,6 +31,9 @@ const SEARCH_BYTES_MAX: u64 = 256 << 20;
 /// How many bytes a search looks through at a time.
 const SEARCH_STRETCH_BYTES: usize = 64 << 10;
 
+/// What a stretch of nothing is compared with.
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+
 /// How often the last bytes of a file are given time to become a batch.
 const SETTLE_TIMES: u32 = 3;
 
@@ -95,6 +98,19 @@ impl<'a, S: Source> Walk<'a, S> {
         let floor = base_offset.map_or(0, Offset::as_i64);
         let ceiling = if base_offset.is_some() { floor.saturating_add(1 << 31) } else { i64::MAX };
         Ok(Self { bytes: Windowed::new(source), position: 0, end: source.len()?, floor, ceiling })
+    }
+
+    /// Goes on from `position`, if a batch that `is_wanted` begins there; stays where it is if not.
+    pub(crate) fn start_at(&mut self, position: u64, is_wanted: impl FnOnce(&Entry) -> bool) -> io::Result<()> {
+        let before = self.position;
+        if position < self.end {
+            self.position = position;
+            let is_there = self.parse()?.is_ok_and(|(_, entry)| is_wanted(&entry));
+            if !is_there {
+                self.position = before;
+            }
+        }
+        Ok(())
     }
 
     /// Where the walk stands, and how many bytes there are to walk.
@@ -205,11 +221,11 @@ impl<'a, S: Source> Walk<'a, S> {
     fn is_zero_to_the_end(&mut self, from: u64) -> io::Result<bool> {
         let mut position = from;
         while position < self.end {
-            let bytes = self.bytes.bytes(position, 64 << 10)?;
+            let bytes = self.bytes.bytes(position, ZEROS.len())?;
             if bytes.is_empty() {
                 break;
             }
-            if bytes.iter().any(|byte| *byte != 0) {
+            if bytes != ZEROS[..bytes.len()] {
                 return Ok(false);
             }
             position += bytes.len() as u64;
