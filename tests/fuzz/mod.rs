@@ -2,6 +2,7 @@
 //! `tests/fuzz_corpus.rs` with the corpus that is kept in `fuzz/corpus/`.
 
 pub mod cli;
+pub mod disk;
 pub mod record;
 
 /// A target's name and its function.
@@ -9,8 +10,10 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
 pub const TARGETS: &[Target] = &[
+    ("dump_any", cli::dump_any),
+    ("marks", disk::marks),
+    ("sums", disk::sums),
     ("decode_batch_v2", record::decode_batch_v2),
     ("decode_legacy", record::decode_legacy),
     ("decompress", record::decompress),
-    ("dump_any", cli::dump_any),
 ];
