@@ -303,7 +303,9 @@ impl Disk for FileDisk {
     fn free_space(&self) -> Result<u64, DiskError> {
         let stat = retry(|| rustix::fs::fstatvfs(self.root.as_fd()));
         let stat = stat.map_err(|errno| failed(DiskCall::FreeSpace, &DiskPath::root(), None, errno))?;
-        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+        // Some systems leave the size of a fragment out.
+        let unit = if stat.f_frsize == 0 { stat.f_bsize } else { stat.f_frsize };
+        Ok(stat.f_bavail.saturating_mul(unit))
     }
 }
 

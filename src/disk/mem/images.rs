@@ -211,7 +211,7 @@ impl Space {
         Choice { data: Keep::Random(random.next()), torn, length, names, both_names }
     }
 
-    /// The last write to each file, torn: with nothing after it, and with everything else.
+    /// The last write to each file, torn: with nothing after it, with everything else, and alone.
     fn torn(&self, rules: &ImageRules) -> Vec<Choice> {
         let mut choices = Vec::new();
         for (cut, fragment, bytes) in self.last_writes().into_iter().flat_map(|write| self.tears(&write, rules)) {
@@ -221,6 +221,8 @@ impl Space {
                 choices.push(Choice { data, torn: torn(rest), ..Choice::everything() });
             }
             choices.push(Choice { torn: torn(rest(cut)), ..Choice::everything() });
+            let alone = Keep::Only(fragment);
+            choices.push(Choice { data: alone, torn: torn(rest(cut + 1)), ..Choice::everything() });
         }
         choices
     }

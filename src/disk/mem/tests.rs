@@ -118,6 +118,17 @@ fn a_length_may_be_old_or_new_without_the_data() {
 }
 
 #[test]
+fn bytes_may_be_new_up_to_the_old_length() {
+    let disk = MemDisk::new();
+    let file = synced(&disk, "a", b"abc");
+    file.write_full(2, b"XY").unwrap();
+    let rules = ImageRules { torn_within: 0, ..ImageRules::default() };
+    let found: BTreeSet<_> = disk.images_by(&rules).map(|image| image.contents()["a"].clone()).collect();
+    let due: [&[u8]; 4] = [b"abc", b"abc\0", b"abX", b"abXY"];
+    assert_eq!(found, due.into_iter().map(<[u8]>::to_vec).collect());
+}
+
+#[test]
 fn a_rename_is_done_or_not_and_perhaps_leaves_both_names() {
     let disk = MemDisk::new();
     synced(&disk, "new", b"2");
@@ -155,6 +166,10 @@ fn a_synced_directory_never_loses_a_rename_out_of_it() {
             assert!(image.contents().contains_key("to/a"), "{:?}", image.contents());
         }
     }
+    disk.sync_dir(&path("to")).unwrap();
+    disk.sync_dir(&path("from")).unwrap();
+    let images: Vec<_> = disk.images().map(|image| image.contents()).collect();
+    assert_eq!(images, [disk.contents()], "both are synced: the old name is gone for good");
 }
 
 #[test]
