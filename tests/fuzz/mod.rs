@@ -3,6 +3,7 @@
 
 pub mod cli;
 pub mod disk;
+pub mod log_leaves;
 pub mod record;
 
 /// A target's name and its function.
@@ -16,4 +17,12 @@ pub const TARGETS: &[Target] = &[
     ("decode_batch_v2", record::decode_batch_v2),
     ("decode_legacy", record::decode_legacy),
     ("decompress", record::decompress),
+    ("load_checkpoints", log_leaves::load_checkpoints),
+    ("load_epoch_checkpoint", log_leaves::load_epoch_checkpoint),
+    ("load_offset_index", log_leaves::load_offset_index),
+    ("load_producer_snapshot", log_leaves::load_producer_snapshot),
+    ("load_time_index", log_leaves::load_time_index),
+    ("load_txn_index", log_leaves::load_txn_index),
+    ("producer_state", log_leaves::producer_state),
+    ("topic_name", log_leaves::topic_name),
 ];

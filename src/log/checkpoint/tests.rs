@@ -169,7 +169,8 @@ fn meta_properties_that_lack_or_garble_a_property_are_refused() {
 
 #[test]
 fn properties_are_read_as_java_reads_them() {
-    let table: [(&[u8], &[(&str, &str)]); 12] = [
+    type Read = &'static [(&'static str, &'static str)];
+    let table: [(&[u8], Read); 12] = [
         (b"a=1\rb:2\r\nc 3", &[("a", "1"), ("b", "2"), ("c", "3")]),
         (b"  a \t=  1 \n\n \n", &[("a", "1 ")]),
         (b"# x=1\n   ! y=2\na=#1\n", &[("a", "#1")]),

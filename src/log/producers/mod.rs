@@ -119,7 +119,9 @@ impl ProducerState {
 
     /// The remembered batch of the same epoch and sequences. Only clients send again.
     fn duplicate_of(&self, batch: &ProducerBatch, origin: Origin) -> Option<&BatchMeta> {
-        let producer = batch.producer.filter(|_| origin == Origin::Client)?;
+        let may_come_again =
+            origin == Origin::Client && matches!(batch.content, Content::Plain | Content::Transactional);
+        let producer = batch.producer.filter(|_| may_come_again)?;
         let entry = self.producers.get(&producer.id).filter(|entry| entry.epoch() == producer.epoch)?;
         let base = producer.base_sequence?;
         entry.batch_of(base, base.advance(batch.offset_delta()))

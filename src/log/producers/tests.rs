@@ -419,7 +419,7 @@ fn any_step() -> impl Strategy<Value = Step> {
 impl Step {
     fn batch(&self, base: u64, known: Option<&ProducerEntry>) -> ProducerBatch {
         // Half of the time what goes on rightly, so that histories get long.
-        let goes_on = known.filter(|_| self.kind % 2 == 0 && self.sequence >= 0);
+        let goes_on = known.filter(|_| self.kind.is_multiple_of(2) && self.sequence >= 0);
         let epoch = goes_on.and_then(ProducerEntry::epoch).map_or(self.epoch, ProducerEpoch::get);
         let sequence = goes_on.map_or(self.sequence, |entry| entry.next_sequence().get());
         let outcome = if self.sequence % 2 == 0 { Outcome::Commit } else { Outcome::Abort };
