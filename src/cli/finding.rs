@@ -4,7 +4,9 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::disk::{AppendFault, DiskError, OpenError};
 use crate::offset::Offset;
+use crate::record::BuildError;
 
 /// What a command that ran to its end found.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
@@ -48,6 +50,32 @@ pub enum CliError {
         /// The first one that can be read.
         start: Offset,
     },
+    /// Standard input could not be read.
+    #[error("standard input: {0}")]
+    Input(io::Error),
+    /// A line does not fit the largest batch. The lines before it may have been appended.
+    #[error("line {number} is longer than {most} bytes")]
+    LineTooLong {
+        /// Which, from one.
+        number: u64,
+        /// How long a line may be.
+        most: usize,
+    },
+    /// Nobody hears the acknowledgements any more.
+    #[error("acknowledging: {0}")]
+    Acknowledge(io::Error),
+    /// The log could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A batch could not be made.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// A batch could not be appended.
+    #[error(transparent)]
+    Append(#[from] AppendFault),
+    /// The disk failed.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
     /// Standard output took no more.
     #[error("standard output: {0}")]
     Output(io::Error),

@@ -1,6 +1,6 @@
-//! The `ottla` command: looks into log directories.
+//! The `ottla` command: lines into a log, records out of it, and a look into log directories in any state.
 //!
-//! What it shows works beside a live writer, writes nothing, and takes any bytes: damage is shown, never a panic. Every
+//! What only shows works beside a live writer, writes nothing, and takes any bytes: damage is shown, never a panic. Every
 //! command ends with 0 if all is clean, 1 if it found damage, 2 if it was used wrongly, 3 if a file could not be read
 //! or written. A reader that stops reading (`ottla dump .. | head`) ends it quietly.
 //!
@@ -8,6 +8,7 @@
 //! - Must not know: how a log decides; it shows and asks.
 //! - Always true: memory is bounded whatever a file says of its own size.
 
+mod append;
 mod dump;
 mod dump_07;
 mod dump_batch;
@@ -23,19 +24,21 @@ mod progress;
 mod read;
 mod source;
 mod walk;
+mod world;
 
 use std::fmt::Display;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufReader, BufWriter, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+pub use append::AppendArgs;
 pub use dump::{BatchFormat, DumpArgs, dump_bytes};
 pub use finding::{CliError, Finding};
 pub use printer::{Form, Records};
 pub use read::ReadArgs;
 
-/// Apache Kafka's storage engine: looks into log directories.
+/// Apache Kafka's storage engine: appends to logs, reads them, and looks into log directories.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "ottla", version, about)]
 pub struct Cli {
@@ -45,6 +48,7 @@ pub struct Cli {
 
 #[derive(Clone, Debug, Subcommand)]
 enum Command {
+    Append(AppendArgs),
     Dump(DumpArgs),
     Read(ReadArgs),
 }
@@ -54,6 +58,10 @@ impl Cli {
     pub fn run(self) -> ExitCode {
         let out = BufWriter::with_capacity(64 << 10, io::stdout().lock());
         let done = match &self.command {
+            Command::Append(args) => {
+                let input = BufReader::with_capacity(256 << 10, io::stdin().lock());
+                args.run(input, world::input_size(), out, &mut complain)
+            }
             Command::Dump(args) => args.run(out, &mut complain),
             Command::Read(args) => args.run(out, &mut complain),
         };

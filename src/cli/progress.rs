@@ -21,6 +21,11 @@ impl Progress {
         Self { name: name.to_owned(), is_wanted, bar: None }
     }
 
+    /// A bar also where output is a terminal: what is printed there is only now and then a line.
+    pub(crate) fn always(name: &str) -> Self {
+        Self::new(name, false)
+    }
+
     /// Never a bar.
     pub(crate) fn hidden() -> Self {
         Self { name: String::new(), is_wanted: false, bar: None }
