@@ -5,7 +5,7 @@
 //! [`FileDisk`] is the real file system.
 
 mod cut;
-mod dirs;
+pub mod dirs;
 mod error;
 mod file;
 mod handles;
@@ -28,7 +28,6 @@ use std::ffi::OsString;
 use bytes::Bytes;
 
 pub use cut::TruncateFault;
-pub use dirs::{Aside, DirName, DirNameError, DirsError, Place, choose, partition_dirs, place};
 pub use error::{DiskCall, DiskError, DiskErrorKind};
 pub use file::{FileDisk, FileDiskFile, FileDiskLock};
 pub use handles::Handle;
@@ -42,7 +41,7 @@ pub use overlay::{OverlayDisk, OverlayFile};
 pub use path::DiskPath;
 pub use reader::ReadFault;
 pub use report::{CorruptRange, Leftover, LeftoverAction, RecoveryReport, Shutdown, TornTail};
-pub use sums::{BLOCK_BYTES, BadBlock, BuilderError, FileSum, IndexSums, Sums, SumsBuilder, SumsError};
+pub use sums::{BLOCK_BYTES, BadBlock, FileSum, IndexSums, Sums, SumsBuilder, SumsBuilderError, SumsError};
 
 use crate::time::Timestamp;
 
@@ -134,7 +133,7 @@ pub enum OpenHow {
     Write,
     /// For reading and writing; made if it is not there, kept as it is if it is.
     Create,
-    /// For reading and writing; new and empty, replacing one that is there.
+    /// For reading and writing; new and empty, replacing one that is there. Whoever has the old one open keeps its bytes.
     Replace,
 }
 

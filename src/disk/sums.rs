@@ -262,7 +262,7 @@ impl Default for SumsBuilder {
 
 /// Why a builder did not do what it was told. It is as it was before.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum BuilderError {
+pub enum SumsBuilderError {
     /// A log has at most 2 GiB.
     #[error("{len} bytes and {more} more are too many for a log")]
     TooLong {
@@ -307,10 +307,10 @@ impl SumsBuilder {
     ///
     /// # Errors
     ///
-    /// [`BuilderError::TooLong`].
-    pub fn resumed(len: u32) -> Result<Self, BuilderError> {
+    /// [`SumsBuilderError::TooLong`].
+    pub fn resumed(len: u32) -> Result<Self, SumsBuilderError> {
         if len > LOG_BYTES_MAX {
-            return Err(BuilderError::TooLong { len: 0, more: u64::from(len) });
+            return Err(SumsBuilderError::TooLong { len: 0, more: u64::from(len) });
         }
         let last = len.is_multiple_of(BLOCK_BYTES).then(crc32fast::Hasher::new);
         Ok(Self { len, blocks: vec![None; (len / BLOCK_BYTES) as usize], last })
@@ -325,11 +325,11 @@ impl SumsBuilder {
     ///
     /// # Errors
     ///
-    /// [`BuilderError::TooLong`].
-    pub fn push(&mut self, bytes: &[u8]) -> Result<(), BuilderError> {
+    /// [`SumsBuilderError::TooLong`].
+    pub fn push(&mut self, bytes: &[u8]) -> Result<(), SumsBuilderError> {
         let more = bytes.len() as u64;
         if u64::from(self.len) + more > u64::from(LOG_BYTES_MAX) {
-            return Err(BuilderError::TooLong { len: self.len, more });
+            return Err(SumsBuilderError::TooLong { len: self.len, more });
         }
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -352,14 +352,14 @@ impl SumsBuilder {
     ///
     /// # Errors
     ///
-    /// [`BuilderError::BehindTheEnd`]; [`BuilderError::BlockBytes`] if `tail` is too long or too short.
-    pub fn truncate_to(&mut self, len: u32, tail: &[u8]) -> Result<(), BuilderError> {
+    /// [`SumsBuilderError::BehindTheEnd`]; [`SumsBuilderError::BlockBytes`] if `tail` is too long or too short.
+    pub fn truncate_to(&mut self, len: u32, tail: &[u8]) -> Result<(), SumsBuilderError> {
         if len > self.len {
-            return Err(BuilderError::BehindTheEnd { len: self.len, to: len });
+            return Err(SumsBuilderError::BehindTheEnd { len: self.len, to: len });
         }
         let expected = len % BLOCK_BYTES;
         if tail.len() as u64 != u64::from(expected) {
-            return Err(BuilderError::BlockBytes { block: len / BLOCK_BYTES, found: tail.len() as u64, expected });
+            return Err(SumsBuilderError::BlockBytes { block: len / BLOCK_BYTES, found: tail.len() as u64, expected });
         }
         let mut last = crc32fast::Hasher::new();
         last.update(tail);
@@ -387,12 +387,12 @@ impl SumsBuilder {
     ///
     /// # Errors
     ///
-    /// [`BuilderError::BlockBytes`] if they are too many or too few.
-    pub fn fill(&mut self, block: u32, bytes: &[u8]) -> Result<(), BuilderError> {
+    /// [`SumsBuilderError::BlockBytes`] if they are too many or too few.
+    pub fn fill(&mut self, block: u32, bytes: &[u8]) -> Result<(), SumsBuilderError> {
         let range = self.range(block);
         let (found, expected) = (bytes.len() as u64, range.end - range.start);
         if found != u64::from(expected) {
-            return Err(BuilderError::BlockBytes { block, found, expected });
+            return Err(SumsBuilderError::BlockBytes { block, found, expected });
         }
         let mut hasher = crc32fast::Hasher::new();
         hasher.update(bytes);
@@ -409,10 +409,10 @@ impl SumsBuilder {
     ///
     /// # Errors
     ///
-    /// [`BuilderError::Missing`] if some block has not been seen whole.
-    pub fn finish(&self, indexes: IndexSums) -> Result<Sums, BuilderError> {
+    /// [`SumsBuilderError::Missing`] if some block has not been seen whole.
+    pub fn finish(&self, indexes: IndexSums) -> Result<Sums, SumsBuilderError> {
         if let Some(block) = self.missing().next() {
-            return Err(BuilderError::Missing { block });
+            return Err(SumsBuilderError::Missing { block });
         }
         let mut blocks: Vec<u32> = self.blocks.iter().copied().flatten().collect();
         if !self.len.is_multiple_of(BLOCK_BYTES) {

@@ -268,6 +268,20 @@ fn two_slots_of_one_partition_count_by_the_later_write() {
 }
 
 #[test]
+fn the_bytes_of_a_copy_are_as_written_down() {
+    let mark = FlushedMark { clean: true, snapshot_offset: None, ..mark(0x0102) };
+    let bytes = MarkCopy { slot: 3, generation: 9, mark: Some((partition("t", 7), mark)) }.encode();
+    assert_eq!(bytes.len(), 512);
+    assert_eq!(bytes[..4], crc32fast::hash(&bytes[4..]).to_be_bytes());
+    assert_eq!(bytes[4..24], *b"OtFM\0\x01\0\x01\0\0\0\0\0\0\0\x09\0\0\0\x03");
+    assert_eq!(bytes[24..36], *b"\0\0\0\0\0\0\0\xfa\0\0\x03\x06", "segment 250, position 774");
+    assert_eq!(bytes[36..44], *b"\0\0\0\0\0\0\x01\x02");
+    assert_eq!(bytes[100..112], *b"\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\x03", "no snapshot, sum of the epochs");
+    assert_eq!(bytes[112..117], *b"\0\x03t-7");
+    assert!(bytes[117..].iter().all(|byte| *byte == 0));
+}
+
+#[test]
 fn the_longest_name_fits() {
     let longest = partition(&"n".repeat(TopicName::BYTES_MAX), i32::MAX as u32);
     let copy = MarkCopy { slot: 3, generation: u64::MAX, mark: Some((longest, mark(1))) };

@@ -115,12 +115,12 @@ fn a_truncated_builder_goes_on_as_if_the_rest_had_never_been() {
 fn a_refused_builder_is_as_it_was() {
     let mut builder = SumsBuilder::new();
     builder.push(b"abc").unwrap();
-    assert_eq!(builder.truncate_to(4, b"abcd"), Err(BuilderError::BehindTheEnd { len: 3, to: 4 }));
-    assert_eq!(builder.truncate_to(2, b"a"), Err(BuilderError::BlockBytes { block: 0, found: 1, expected: 2 }));
-    assert_eq!(builder.fill(0, b"a"), Err(BuilderError::BlockBytes { block: 0, found: 1, expected: 3 }));
+    assert_eq!(builder.truncate_to(4, b"abcd"), Err(SumsBuilderError::BehindTheEnd { len: 3, to: 4 }));
+    assert_eq!(builder.truncate_to(2, b"a"), Err(SumsBuilderError::BlockBytes { block: 0, found: 1, expected: 2 }));
+    assert_eq!(builder.fill(0, b"a"), Err(SumsBuilderError::BlockBytes { block: 0, found: 1, expected: 3 }));
     assert_eq!(builder.finish(INDEXES).unwrap(), sums_of(b"abc"));
     let mut longest = SumsBuilder::resumed(i32::MAX as u32).unwrap();
-    assert_eq!(longest.push(b"x"), Err(BuilderError::TooLong { len: i32::MAX as u32, more: 1 }));
+    assert_eq!(longest.push(b"x"), Err(SumsBuilderError::TooLong { len: i32::MAX as u32, more: 1 }));
     assert!(SumsBuilder::resumed(i32::MAX as u32 + 1).is_err());
 }
 
@@ -133,7 +133,7 @@ fn a_resumed_builder_names_what_it_has_not_seen() {
         assert_eq!(builder.log_len(), 3 * BLOCK_BYTES + 3);
         let missing: Vec<u32> = builder.missing().collect();
         assert_eq!(missing, if len == BLOCK_BYTES { vec![0] } else { vec![0, 1] });
-        assert_eq!(builder.finish(INDEXES), Err(BuilderError::Missing { block: 0 }));
+        assert_eq!(builder.finish(INDEXES), Err(SumsBuilderError::Missing { block: 0 }));
         for number in missing {
             builder.fill(number, block(&log, builder.range(number))).unwrap();
         }
