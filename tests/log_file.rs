@@ -234,3 +234,52 @@ fn a_look_beside_a_live_writer_reads_all_and_writes_nothing() {
     fill(&mut log, 50);
     assert_eq!(values(&mut log, 0), expected(0, 50));
 }
+
+/// The offsets that read back, and how many reads were refused.
+fn readable(log: &mut LogFile<MemDisk>, end: u64) -> (Vec<u64>, usize) {
+    let (mut found, mut refused) = (Vec::new(), 0);
+    for offset in 0..end {
+        match log.read(Offset::new(offset), 1, Isolation::HighWatermark) {
+            Ok(fetched) => {
+                for entry in fetched.batches {
+                    for record in entry.records(DecompressLimit::default()).unwrap().iter() {
+                        let record = record.unwrap();
+                        let value = format!("value {}", record.offset);
+                        assert_eq!(record.value.unwrap(), value.as_bytes(), "a wrong byte was served");
+                        found.push(record.offset.get());
+                    }
+                }
+            }
+            Err(_) => refused += 1,
+        }
+    }
+    (found, refused)
+}
+
+#[test]
+fn a_flipped_bit_costs_its_batch_and_no_other() {
+    let disk = MemDisk::new();
+    let mut log = open(&disk);
+    fill(&mut log, 30);
+    log.close().unwrap();
+    // A byte of a value, well inside the first batch of the first segment.
+    disk.flip_bit("t-0/00000000000000000000.log", 70, 3).unwrap();
+    let mut log = open(&disk);
+    let (found, refused) = readable(&mut log, 30);
+    assert_eq!((found, refused), ((1..30).collect(), 1));
+}
+
+#[test]
+fn a_flipped_bit_outside_the_checksum_of_a_batch_is_seen_by_that_of_its_block() {
+    for byte in 0..17 {
+        let disk = MemDisk::new();
+        let mut log = open(&disk);
+        fill(&mut log, 30);
+        log.close().unwrap();
+        disk.flip_bit("t-0/00000000000000000000.log", byte, 0).unwrap();
+        let mut log = open(&disk);
+        let (found, refused) = readable(&mut log, 30);
+        assert!(refused > 0, "byte {byte} went unnoticed");
+        assert!(found.len() + refused >= 30, "byte {byte}: offsets are missing in silence");
+    }
+}

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 
+use crate::disk::block_sums::{BlockSums, KnownSums};
 use crate::disk::handles::Handles;
 use crate::disk::{Disk, DiskError, DiskErrorKind, DiskFile, DiskPath, OpenHow};
 use crate::log::{DiskOp, Effect, FileId, FileName, Log, OpFailure, Part, Remove, SegmentFiles, Sync};
@@ -19,6 +20,7 @@ pub(crate) struct Lanes<D: Disk> {
     waiting: VecDeque<Effect>,
     /// Index files of sealed segments that were looked into, mapped or read whole.
     indexes: BTreeMap<FileId, Bytes>,
+    sums: BlockSums,
 }
 
 /// How many index files are kept at a time.
@@ -34,7 +36,7 @@ pub(crate) struct Performed {
 impl<D: Disk> Lanes<D> {
     pub(crate) fn new(disk: D, dir: DiskPath, open_max: usize) -> Self {
         let handles = Handles::new(disk.clone(), dir.clone(), open_max);
-        Self { disk, dir, handles, waiting: VecDeque::new(), indexes: BTreeMap::new() }
+        Self { disk, dir, handles, waiting: VecDeque::new(), indexes: BTreeMap::new(), sums: BlockSums::default() }
     }
 
     /// The numbers of a segment's files belong to the files of its base.
@@ -60,9 +62,19 @@ impl<D: Disk> Lanes<D> {
         self.indexes.insert(file, bytes);
     }
 
-    /// The log is about to be closed: nothing of it is only in memory any more.
-    pub(crate) fn finish(&mut self, _log: &Log) -> Result<(), DiskError> {
-        Ok(())
+    /// The log is about to be closed: what is known of its last segment is noted too.
+    pub(crate) fn finish(&mut self, log: &Log) -> Result<(), DiskError> {
+        self.perform(&log.seal_for_close())
+    }
+
+    /// The block checksums of a segment, if there are any.
+    pub(crate) fn known_sums(&mut self, base: Offset) -> Result<Option<&mut KnownSums>, DiskError> {
+        self.sums.known(&self.disk, &self.dir, base)
+    }
+
+    /// The segment at `base`, `len` bytes long, is the one that grows on.
+    pub(crate) fn resume(&mut self, base: Offset, len: u32) -> Result<(), DiskError> {
+        self.sums.resumed(&self.disk, &self.dir, base, len)
     }
 
     /// Whether something waits for space.
@@ -115,15 +127,27 @@ impl<D: Disk> Lanes<D> {
 
     fn perform(&mut self, op: &DiskOp) -> Result<(), DiskError> {
         match op {
-            DiskOp::Create { file, name } => self.handles.create(*file, *name),
+            DiskOp::Create { file, name } => self.create(*file, *name),
             DiskOp::Reserve { file, len } => self.handles.handle(*file)?.file.reserve(u64::from(*len)),
             DiskOp::Write { file, position, parts } => self.write(*file, *position, parts),
             DiskOp::Truncate { file, len } => self.truncate(*file, *len),
-            DiskOp::Seal { file, len, .. } => self.handles.handle(*file)?.file.set_len(u64::from(*len)),
+            DiskOp::Seal { base, file, len, facts, indexes } => {
+                let handle = self.handles.handle(*file)?;
+                handle.file.set_len(u64::from(*len))?;
+                self.sums.sealed(&self.disk, &self.dir, *base, &handle.file, *facts, *indexes)
+            }
             DiskOp::Swap { base, files, replaces } => self.swap(*base, files, replaces),
             DiskOp::Put { name, bytes } => self.put(*name, bytes),
             DiskOp::Replace { name, bytes } => replace(&self.disk, &self.dir, &name.to_string(), bytes),
         }
+    }
+
+    fn create(&mut self, file: FileId, name: FileName) -> Result<(), DiskError> {
+        if let FileName::Log(base) = name {
+            gone_is_fine(self.disk.remove(&self.dir.entry(FileName::Sums(base))))?;
+            self.sums.created(base);
+        }
+        self.handles.create(file, name)
     }
 
     fn write(&mut self, file: FileId, position: u32, parts: &[Part]) -> Result<(), DiskError> {
@@ -145,6 +169,9 @@ impl<D: Disk> Lanes<D> {
                 Part::Bytes(bytes) => slices.push(bytes),
             }
         }
+        if let FileName::Log(base) = handle.name {
+            self.sums.written(base, u64::from(position), &slices);
+        }
         write_all(&handle.file, u64::from(position), &mut slices)
     }
 
@@ -154,10 +181,11 @@ impl<D: Disk> Lanes<D> {
         handle.cut();
         let outcome = handle.file.set_len(u64::from(len));
         handle.cut();
-        if let FileName::Log(base) = handle.name {
-            self.remove_name(FileName::Sums(base))?;
+        outcome?;
+        match handle.name {
+            FileName::Log(base) => self.sums.truncated(&self.disk, &self.dir, base, &handle.file, len),
+            _ => Ok(()),
         }
-        outcome
     }
 
     fn sync(&mut self, sync: &Sync) -> Result<(), DiskError> {
@@ -171,6 +199,12 @@ impl<D: Disk> Lanes<D> {
     }
 
     fn remove(&mut self, remove: &Remove) -> Result<(), DiskError> {
+        if let FileName::Log(base) = remove.name {
+            self.sums.removed(base);
+        }
+        if let Some(file) = remove.file {
+            self.indexes.remove(&file);
+        }
         let may_go = match remove.file {
             Some(file) => self.handles.forget(file),
             None => !self.handles.has_name(remove.name),
@@ -191,6 +225,7 @@ impl<D: Disk> Lanes<D> {
     /// here is finished by the next opening.
     fn swap(&mut self, base: Offset, files: &SegmentFiles, replaces: &[Offset]) -> Result<(), DiskError> {
         for old in replaces {
+            self.sums.removed(*old);
             let names = segment_names(*old);
             for name in names {
                 self.handles.forget_name(name);

@@ -142,6 +142,9 @@ impl<D: Disk> LogFile<D> {
         for segment in log.segments() {
             lanes.adopt(segment.base_offset, &segment.files);
         }
+        let active = log.active_segment();
+        let resumed = lanes.resume(active.base_offset, active.size);
+        resumed.map_err(|error| OpenError::Disk { partition: partition.clone(), error })?;
         let epoch = log.epochs().latest().unwrap_or(LeaderEpoch::ZERO);
         let mut this = Self { log, lanes, dir, partition: partition.clone(), options, epoch, unflushed: 0 };
         this.start(effects, &report).map_err(|error| OpenError::Disk { partition: partition.clone(), error })?;

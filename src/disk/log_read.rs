@@ -4,9 +4,12 @@ use bytes::Bytes;
 
 use crate::disk::log_file::LogFile;
 use crate::disk::reader::{ReadFault, read_span};
+use crate::disk::sums::FileSum;
 use crate::disk::{Disk, DiskError, DiskFile};
 use crate::epoch::LeaderEpoch;
-use crate::log::{AbortedTxn, Isolation, OffsetIndexView, ReadError, ReadPlan, SegmentInfo, Span, TimeIndexView};
+use crate::log::{
+    AbortedTxn, FileName, Isolation, OffsetIndexView, ReadError, ReadPlan, SegmentInfo, Span, TimeIndexView,
+};
 use crate::offset::Offset;
 use crate::record::{Entry, RecordError};
 use crate::time::Timestamp;
@@ -172,7 +175,7 @@ impl<D: Disk> LogFile<D> {
         let (timestamp, offset) = match self.log.indexes_of(base) {
             Some(indexes) => indexes.time.lookup(wanted),
             None => {
-                let bytes = self.index_bytes(segment.files.time_index)?;
+                let bytes = self.index_bytes(base, segment.files.time_index)?;
                 TimeIndexView::new(base, &bytes).map_or((Timestamp::NONE, base), |view| view.lookup(wanted))
             }
         };
@@ -195,7 +198,8 @@ impl<D: Disk> LogFile<D> {
             known => known,
         };
         let handle = self.handle(span.file)?;
-        Ok(read_span(&handle.file, span, hint, self.log.epochs())?)
+        let sums = self.lanes.known_sums(span.segment)?;
+        Ok(read_span(&handle.file, span, hint, self.log.epochs(), sums)?)
     }
 
     /// From where in a sealed segment to walk: what its index file says. Whatever it says is only a hint.
@@ -206,13 +210,13 @@ impl<D: Disk> LogFile<D> {
         let Some(segment) = self.log.segments().find(|segment| segment.base_offset == span.segment) else {
             return Ok(0);
         };
-        let bytes = self.index_bytes(segment.files.index)?;
+        let bytes = self.index_bytes(span.segment, segment.files.index)?;
         let position = OffsetIndexView::new(span.segment, &bytes).map_or(0, |view| view.lookup(span.from).1);
         Ok(if position < span.end { position } else { 0 })
     }
 
     /// The bytes of a sealed segment's index; none if it is not there, since it is only a cache.
-    fn index_bytes(&mut self, file: crate::log::FileId) -> Result<Bytes, DiskError> {
+    fn index_bytes(&mut self, base: Offset, file: crate::log::FileId) -> Result<Bytes, DiskError> {
         if let Some(bytes) = self.lanes.index(file) {
             return Ok(bytes);
         }
@@ -227,7 +231,16 @@ impl<D: Disk> LogFile<D> {
                 bytes.into()
             }
         };
+        let bytes = if self.is_as_sealed(base, handle.name, &bytes)? { bytes } else { Bytes::new() };
         self.lanes.keep_index(file, bytes.clone());
         Ok(bytes)
+    }
+
+    /// Whether an index file is the one that was there when its segment was sealed, if that was noted.
+    fn is_as_sealed(&mut self, base: Offset, name: FileName, bytes: &[u8]) -> Result<bool, DiskError> {
+        let Some(known) = self.lanes.known_sums(base)? else { return Ok(true) };
+        let indexes = known.sums().indexes();
+        let noted = if matches!(name, FileName::TimeIndex(_)) { indexes.time_index } else { indexes.offset_index };
+        Ok(FileSum::of(bytes) == noted)
     }
 }

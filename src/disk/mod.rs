@@ -4,6 +4,7 @@
 //! relative to it. [`MemDisk`] knows what was synced and can lose, tear, reorder, fail and fill up;
 //! [`FileDisk`] is the real file system.
 
+mod block_sums;
 mod cut;
 pub mod dirs;
 mod error;

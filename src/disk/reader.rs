@@ -10,6 +10,7 @@
 
 use bytes::{Bytes, BytesMut};
 
+use crate::disk::block_sums::KnownSums;
 use crate::disk::{DiskError, DiskFile};
 use crate::log::{EpochCache, Span, Why, base_of};
 use crate::offset::Offset;
@@ -52,13 +53,16 @@ pub(crate) fn read_span<F: DiskFile>(
     span: &Span,
     hint: u32,
     epochs: &EpochCache,
+    mut sums: Option<&mut KnownSums>,
 ) -> Result<Vec<Entry>, ReadFault> {
-    let mut walk = Walk { file, span, epochs, buffer: Bytes::new(), buffer_at: hint, at: hint, next: None };
+    let again = sums.as_deref_mut();
+    let mut walk =
+        Walk { file, span, epochs, sums: again, buffer: Bytes::new(), buffer_at: hint, at: hint, next: None };
     match walk.first() {
         Ok(Some(first)) => walk.collect(first),
         Ok(None) if hint == 0 => Ok(Vec::new()),
         // A hint that leads nowhere says nothing about the segment.
-        Ok(None) | Err(ReadFault::Corrupt { .. }) if hint > 0 => read_span(file, span, 0, epochs),
+        Ok(None) | Err(ReadFault::Corrupt { .. }) if hint > 0 => read_span(file, span, 0, epochs, sums),
         Ok(None) => Ok(Vec::new()),
         Err(fault) => Err(fault),
     }
@@ -69,6 +73,7 @@ struct Walk<'a, F> {
     file: &'a F,
     span: &'a Span,
     epochs: &'a EpochCache,
+    sums: Option<&'a mut KnownSums>,
     buffer: Bytes,
     buffer_at: u32,
     at: u32,
@@ -239,6 +244,20 @@ impl<F: DiskFile> Walk<'_, F> {
         let read = self.file.read_full(u64::from(self.at), &mut bytes)?;
         bytes.truncate(read);
         (self.buffer, self.buffer_at) = (bytes.freeze(), self.at);
+        self.compare()
+    }
+
+    /// Compares what was just read with the sums of its blocks, if there are any.
+    fn compare(&mut self) -> Result<(), ReadFault> {
+        while let Some(sums) = self.sums.as_deref_mut() {
+            let Some((block, bad)) = sums.compare(self.file, self.buffer_at, &self.buffer)? else { break };
+            if !is_explained(self.file, bad.from, bad.to)? {
+                let why = Why::Block { stored: bad.stored, computed: bad.computed };
+                let (segment, position) = (self.span.segment, bad.from);
+                return Err(ReadFault::Corrupt { segment, position, offset: self.next.unwrap_or(segment), why });
+            }
+            sums.accept(block);
+        }
         Ok(())
     }
 
@@ -246,6 +265,30 @@ impl<F: DiskFile> Walk<'_, F> {
         let offset = self.next.unwrap_or(self.span.segment).max(self.span.segment);
         ReadFault::Corrupt { segment: self.span.segment, position: self.at, offset, why }
     }
+}
+
+/// Whether a batch that reaches into these bytes is bad by its own checksum or header. Then the block differs because of
+/// it, and the other batches of the block are good if they are good by themselves. If none is, it must be one of the
+/// header bytes that no batch's checksum covers, and nobody knows of which batch.
+fn is_explained<F: DiskFile>(file: &F, from: u32, to: u32) -> Result<bool, DiskError> {
+    let mut at = 0;
+    while at < to {
+        let mut front = [0; Header::BYTES];
+        let read = file.read_full(u64::from(at), &mut front)?;
+        let length = i32::from_be_bytes([front[8], front[9], front[10], front[11]]);
+        let size = u32::try_from(length).ok().and_then(|length| length.checked_add(Header::LOG_OVERHEAD as u32));
+        let Some(size) = size.filter(|_| read > Header::LOG_OVERHEAD) else { return Ok(true) };
+        if at.saturating_add(size) > from {
+            let mut bytes = BytesMut::zeroed(size as usize);
+            let read = file.read_full(u64::from(at), &mut bytes)?;
+            bytes.truncate(read);
+            if Entry::parse(&bytes.freeze()).is_err() {
+                return Ok(true);
+            }
+        }
+        at = at.saturating_add(size);
+    }
+    Ok(false)
 }
 
 enum Skipped {

@@ -6,18 +6,23 @@
 //!
 //! ```text
 //! magic u32 | version u16 | log2 of the block size u16 | length of the log u32
+//! | next offset i64 | largest timestamp i64, its offset i64 | timestamp of the first batch i64
 //! | length u32, crc u32 of .index | the same of .timeindex | the same of .txnindex
 //! | crc u32 of each block of the log | crc u32 of all before
 //! ```
 //!
-//! - May use: nothing but CRC-32.
-//! - Must not know: files, offsets, batches.
+//! - May use: CRC-32, and the facts of a segment, as `log` tells them.
+//! - Must not know: files, batches.
 //! - Always true: there are as many sums as the log has blocks, the last of which may be short.
 
 #[cfg(test)]
 mod tests;
 
 use std::ops::Range;
+
+use crate::log::{MaxTimestamp, SegmentFacts};
+use crate::offset::Offset;
+use crate::time::Timestamp;
 
 /// How many bytes of the log one sum covers.
 pub const BLOCK_BYTES: u32 = 1 << BLOCK_SHIFT;
@@ -28,12 +33,13 @@ const MAGIC: u32 = u32::from_be_bytes(*b"OtSU");
 /// The longest log file, as Kafka has it.
 const LOG_BYTES_MAX: u32 = i32::MAX as u32;
 /// All in front of the sums of blocks.
-const HEAD_BYTES: usize = 36;
+const HEAD_BYTES: usize = 68;
 
 /// The checksums of a sealed segment.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Sums {
     log_len: u32,
+    facts: SegmentFacts,
     blocks: Vec<u32>,
     indexes: IndexSums,
 }
@@ -128,6 +134,11 @@ impl Sums {
         self.log_len
     }
 
+    /// What is true of the segment's batches.
+    pub fn facts(&self) -> &SegmentFacts {
+        &self.facts
+    }
+
     /// How many blocks it has.
     pub fn block_count(&self) -> u32 {
         self.blocks.len() as u32
@@ -172,6 +183,10 @@ impl Sums {
         out.extend(VERSION.to_be_bytes());
         out.extend(BLOCK_SHIFT.to_be_bytes());
         out.extend(self.log_len.to_be_bytes());
+        out.extend(self.facts.next_offset.as_i64().to_be_bytes());
+        out.extend(self.facts.max.timestamp.as_millis().to_be_bytes());
+        out.extend(self.facts.max.offset.as_i64().to_be_bytes());
+        out.extend(self.facts.first_timestamp.as_millis().to_be_bytes());
         for file in [self.indexes.offset_index, self.indexes.time_index, self.indexes.txn_index] {
             out.extend(file.len.to_be_bytes());
             out.extend(file.crc.to_be_bytes());
@@ -201,12 +216,26 @@ impl Sums {
         }
         let (format, log_len) = (field().ok_or_else(|| short.clone())?, field().ok_or_else(|| short.clone())?);
         check_format(format, log_len, bytes)?;
+        let facts = {
+            let mut wide = || Some(i64::from(field()?) << 32 | i64::from(field()?));
+            let offset = |found: i64| {
+                Offset::from_i64(found).ok_or(SumsError::Nonsense { field: "offset", found: (found >> 32) as u32 })
+            };
+            let (Some(next), Some(max), Some(of_max), Some(first)) = (wide(), wide(), wide(), wide()) else {
+                return Err(short);
+            };
+            SegmentFacts {
+                next_offset: offset(next)?,
+                max: MaxTimestamp { timestamp: Timestamp::from_millis(max), offset: offset(of_max)? },
+                first_timestamp: Timestamp::from_millis(first),
+            }
+        };
         let mut file = || Some(FileSum { len: field()?, crc: field()? });
         let (Some(offset_index), Some(time_index), Some(txn_index)) = (file(), file(), file()) else {
             return Err(short);
         };
         let blocks = (0..block_count(log_len)).map_while(|_| field()).collect();
-        Ok(Self { log_len, blocks, indexes: IndexSums { offset_index, time_index, txn_index } })
+        Ok(Self { log_len, facts, blocks, indexes: IndexSums { offset_index, time_index, txn_index } })
     }
 }
 
@@ -316,6 +345,29 @@ impl SumsBuilder {
         Ok(Self { len, blocks: vec![None; (len / BLOCK_BYTES) as usize], last })
     }
 
+    /// For a log that has `len` bytes, the front of which `sums` has seen. What lies behind that is missing.
+    ///
+    /// # Errors
+    ///
+    /// [`SumsBuilderError::TooLong`]; [`SumsBuilderError::BehindTheEnd`] if the log is shorter than what was summed up.
+    pub fn resumed_from(sums: &Sums, len: u32) -> Result<Self, SumsBuilderError> {
+        if sums.log_len > len {
+            return Err(SumsBuilderError::BehindTheEnd { len, to: sums.log_len });
+        }
+        let mut builder = Self::resumed(len)?;
+        let whole = (sums.log_len / BLOCK_BYTES) as usize;
+        for (known, sum) in builder.blocks.iter_mut().zip(&sums.blocks[..whole]) {
+            *known = Some(*sum);
+        }
+        if sums.log_len == len
+            && let Some(sum) = sums.blocks.get(whole)
+        {
+            let seen = u64::from(len % BLOCK_BYTES);
+            builder.last = Some(crc32fast::Hasher::new_with_initial_len(*sum, seen));
+        }
+        Ok(builder)
+    }
+
     /// How many bytes the log has.
     pub fn log_len(&self) -> u32 {
         self.len
@@ -410,7 +462,7 @@ impl SumsBuilder {
     /// # Errors
     ///
     /// [`SumsBuilderError::Missing`] if some block has not been seen whole.
-    pub fn finish(&self, indexes: IndexSums) -> Result<Sums, SumsBuilderError> {
+    pub fn finish(&self, facts: SegmentFacts, indexes: IndexSums) -> Result<Sums, SumsBuilderError> {
         if let Some(block) = self.missing().next() {
             return Err(SumsBuilderError::Missing { block });
         }
@@ -418,6 +470,6 @@ impl SumsBuilder {
         if !self.len.is_multiple_of(BLOCK_BYTES) {
             blocks.extend(self.last.clone().map(crc32fast::Hasher::finalize));
         }
-        Ok(Sums { log_len: self.len, blocks, indexes })
+        Ok(Sums { log_len: self.len, facts, blocks, indexes })
     }
 }

@@ -62,7 +62,7 @@ pub use retention::{Breach, TrimError};
 pub(crate) use scan::base_of;
 pub use scan::{BadRange, Fed, Scan, ScanStart, Scanned, Why};
 use segment::Segment;
-pub use segment::{SegmentFiles, SegmentInfo};
+pub use segment::{SegmentFacts, SegmentFiles, SegmentInfo};
 pub use snapshot::{ProducerSnapshot, SnapshotError};
 use tail::Tail;
 pub use time_index::{TimeEntry, TimeIndex, TimeIndexView};
@@ -360,6 +360,11 @@ impl Log {
         self.write_index_entries(out);
         self.producers.advance_end(self.log_end_offset);
         self.take_snapshot(out);
+    }
+
+    /// What the driver notes of the active segment when the log is closed, as it does of one that is sealed.
+    pub fn seal_for_close(&self) -> DiskOp {
+        self.seal_op(self.active())
     }
 
     /// The indexes of a segment, if they are in memory.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use crate::log::segment::SegmentFiles;
+use crate::log::segment::{SegmentFacts, SegmentFiles};
 use crate::offset::Offset;
 use crate::record::Stamp;
 
@@ -151,6 +151,8 @@ pub enum DiskOp {
         file: FileId,
         /// How long they are, in bytes.
         len: u32,
+        /// What is true of its batches.
+        facts: SegmentFacts,
         /// Length and CRC-32 of the offset index, the time index and the transaction index.
         indexes: [(u32, u32); 3],
     },

@@ -3,7 +3,7 @@
 use crate::log::append::Change;
 use crate::log::op::{DiskOp, Effect, FileName};
 use crate::log::segment::{Segment, SegmentFiles};
-use crate::log::{AppendDecision, Log, ProducerSnapshot};
+use crate::log::{AppendDecision, Indexes, Log, ProducerSnapshot};
 use crate::offset::Offset;
 use crate::time::Timestamp;
 
@@ -88,21 +88,21 @@ impl Log {
             indexes.seal(max);
         }
         self.write_indexes_of(base, out);
-        let sealed = self.active();
-        let checksum = |bytes: &[u8]| (bytes.len() as u32, crc32fast::hash(bytes));
-        let empty = checksum(&[]);
-        let indexes = sealed.indexes.as_ref();
-        let op = DiskOp::Seal {
-            base,
-            file: sealed.files.log,
-            len: sealed.size,
-            indexes: [
-                indexes.map_or(empty, |indexes| checksum(indexes.offset.as_bytes())),
-                indexes.map_or(empty, |indexes| checksum(indexes.time.as_bytes())),
-                checksum(sealed.aborted.as_bytes()),
-            ],
-        };
+        let op = self.seal_op(self.active());
         self.emit(op, out);
+    }
+
+    pub(super) fn seal_op(&self, segment: &Segment) -> DiskOp {
+        let checksum = |bytes: &[u8]| (bytes.len() as u32, crc32fast::hash(bytes));
+        let nothing = checksum(&[]);
+        let (index, time_index) = segment.indexes.as_ref().map_or((nothing, nothing), Indexes::sums);
+        DiskOp::Seal {
+            base: segment.base,
+            file: segment.files.log,
+            len: segment.size,
+            facts: segment.facts(),
+            indexes: [index, time_index, segment.aborted_written.sum()],
+        }
     }
 
     /// Makes the files of a new active segment.

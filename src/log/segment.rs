@@ -70,10 +70,26 @@ impl Segment {
         }
     }
 
+    pub(crate) fn facts(&self) -> SegmentFacts {
+        let first_timestamp = self.first_timestamp.unwrap_or(Timestamp::NONE);
+        SegmentFacts { next_offset: self.next, max: self.max, first_timestamp }
+    }
+
     /// The date that retention by time looks at.
     pub(crate) fn largest_timestamp(&self) -> Timestamp {
         if self.max.timestamp.as_millis() >= 0 { self.max.timestamp } else { self.modified }
     }
+}
+
+/// What is true of a segment's batches as a whole, for whoever does not want to read them again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct SegmentFacts {
+    /// The offset behind its last batch.
+    pub next_offset: Offset,
+    /// Its largest timestamp.
+    pub max: MaxTimestamp,
+    /// The largest timestamp of its first batch; none if it has no batches.
+    pub first_timestamp: Timestamp,
 }
 
 /// What anyone may know about a segment.

@@ -159,6 +159,7 @@ impl<D: Disk> Opening<'_, D> {
         {
             return Err(Failure::Missing { segment: mark.segment, flushed: mark.offset });
         }
+        self.drop_foreign_sums(&mut files)?;
         let (epochs, epochs_changed) = self.epochs(&files, &mut report)?;
         let scan_all = epochs.is_none() && !files.logs.is_empty();
         let mut found = self.segments(&mut files, epochs.unwrap_or_default(), scan_all, &mut report)?;
@@ -205,6 +206,20 @@ impl<D: Disk> Opening<'_, D> {
                 Shutdown::Unclean
             }
         }
+    }
+
+    /// Checksums of ours say nothing about segments that Kafka may have changed since.
+    fn drop_foreign_sums(&self, files: &mut Files) -> Result<(), DiskError> {
+        if self.known.mark.is_some() {
+            return Ok(());
+        }
+        let ours: Vec<FileName> =
+            files.others.keys().copied().filter(|name| matches!(name, FileName::Sums(_))).collect();
+        for name in ours {
+            self.disk.remove(&self.dir.entry(name))?;
+            files.others.remove(&name);
+        }
+        Ok(())
     }
 
     /// The leader epochs in the file; `None` if they must be made again from the batches.

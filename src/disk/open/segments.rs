@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 
 use bytes::{Bytes, BytesMut};
 
+use crate::disk::block_sums::read_sums;
 use crate::disk::open::files::{Files, LogEntry, read_small};
 use crate::disk::open::{Failure, Opening};
 use crate::disk::report::{CorruptRange, RecoveryReport, Shutdown, TornTail};
+use crate::disk::sums::FileSum;
 use crate::disk::{Disk, DiskError, DiskFile, OpenHow};
 use crate::log::{
     EpochCache, Fed, FileName, FlushedMark, Indexes, MaxTimestamp, OffsetIndex, ProducerSnapshot, ProducerState,
-    RecoveredSegment, Scan, ScanStart, Scanned, TimeIndex, TxnIndex, UnknownProducer,
+    RecoveredSegment, Scan, ScanStart, Scanned, SegmentFacts, TimeIndex, TxnIndex, UnknownProducer,
 };
 use crate::offset::Offset;
 use crate::record::Header;
@@ -61,7 +63,7 @@ impl<D: Disk> Opening<'_, D> {
         let bases: Vec<Offset> = files.logs.keys().copied().collect();
         for (index, base) in bases.iter().enumerate() {
             let log = files.logs[base];
-            if *base < begin.segment && self.has_sound_indexes(*base, files) {
+            if *base < begin.segment && self.has_sound_indexes(*base, log, files)? {
                 let next = bases.get(index + 1).copied().unwrap_or(*base);
                 found.segments.push(self.trusted(*base, next, log, files)?);
                 continue;
@@ -78,7 +80,7 @@ impl<D: Disk> Opening<'_, D> {
                 }
                 _ => self.start_of(*base, &found),
             };
-            if self.follows_a_hole(*base, &found) {
+            if self.follows_a_hole(*base, &found)? {
                 self.remove_from(*base, &bases, files, report)?;
                 break;
             }
@@ -322,25 +324,33 @@ impl<D: Disk> Opening<'_, D> {
     }
 
     /// Whether a segment's index files are there and can be what they should be.
-    fn has_sound_indexes(&self, base: Offset, files: &Files) -> bool {
+    fn has_sound_indexes(&self, base: Offset, log: LogEntry, files: &Files) -> Result<bool, DiskError> {
         let len = |name| files.others.get(&name).copied();
         let offsets = len(FileName::OffsetIndex(base)).is_some_and(|len| len % 8 == 0);
         let times = len(FileName::TimeIndex(base)).is_some_and(|len| len % 12 == 0);
         let aborted = len(FileName::TxnIndex(base)).is_none_or(|len| len % 34 == 0);
-        offsets && times && aborted
+        if !(offsets && times && aborted) {
+            return Ok(false);
+        }
+        let sums = read_sums(self.disk, &self.dir, base)?.filter(|sums| u64::from(sums.log_len()) == log.len);
+        let as_noted = |name, sum: FileSum| len(name).unwrap_or(0) == u64::from(sum.len);
+        Ok(sums.is_none_or(|sums| {
+            let noted = sums.indexes();
+            as_noted(FileName::OffsetIndex(base), noted.offset_index)
+                && as_noted(FileName::TimeIndex(base), noted.time_index)
+                && as_noted(FileName::TxnIndex(base), noted.txn_index)
+        }))
     }
 
     /// A segment of which nothing is read but the end of its time index and its aborted transactions.
     fn trusted(&self, base: Offset, next: Offset, log: LogEntry, files: &Files) -> Result<RecoveredSegment, DiskError> {
         let aborted = self.read_if(FileName::TxnIndex(base), files)?.unwrap_or_default();
-        let times = self.disk.open(&self.dir.entry(FileName::TimeIndex(base)), OpenHow::Read)?;
-        let len = times.len()?;
-        let mut entry = [0; 12];
-        let read = if len >= 12 { times.read_full(len - 12, &mut entry)? } else { 0 };
-        let max = match TimeIndex::load(base, 12, &entry[..read]).ok().and_then(|index| index.last()) {
-            Some(last) => MaxTimestamp { timestamp: last.timestamp, offset: last.offset },
-            None => MaxTimestamp::none(base),
+        let sealed = self.sealed_facts(base, log)?;
+        let max = match &sealed {
+            Some(facts) => facts.max,
+            None => self.last_timestamp(base)?,
         };
+        let next = sealed.map_or(next, |facts| facts.next_offset.min(next));
         Ok(RecoveredSegment {
             base,
             next,
@@ -354,6 +364,24 @@ impl<D: Disk> Opening<'_, D> {
             aborted: TxnIndex::load(base, &aborted).unwrap_or_else(|_| TxnIndex::new(base)),
             has_txn_index: files.others.contains_key(&FileName::TxnIndex(base)),
             cut: false,
+        })
+    }
+
+    /// What was noted when the segment was sealed, if it still has the length that it had then.
+    fn sealed_facts(&self, base: Offset, log: LogEntry) -> Result<Option<SegmentFacts>, DiskError> {
+        let sums = read_sums(self.disk, &self.dir, base)?;
+        Ok(sums.filter(|sums| u64::from(sums.log_len()) == log.len).map(|sums| *sums.facts()))
+    }
+
+    /// The largest timestamp as the end of the time index has it.
+    fn last_timestamp(&self, base: Offset) -> Result<MaxTimestamp, DiskError> {
+        let times = self.disk.open(&self.dir.entry(FileName::TimeIndex(base)), OpenHow::Read)?;
+        let len = times.len()?;
+        let mut entry = [0; 12];
+        let read = if len >= 12 { times.read_full(len - 12, &mut entry)? } else { 0 };
+        Ok(match TimeIndex::load(base, 12, &entry[..read]).ok().and_then(|index| index.last()) {
+            Some(last) => MaxTimestamp { timestamp: last.timestamp, offset: last.offset },
+            None => MaxTimestamp::none(base),
         })
     }
 
@@ -466,9 +494,13 @@ impl<D: Disk> Opening<'_, D> {
 
     /// Whether what was not flushed is missing in front of this segment: then it does not count, or a hole would.
     /// Only where there is a mark of ours: Kafka's logs may have gaps that nobody noted.
-    fn follows_a_hole(&self, base: Offset, found: &Found) -> bool {
+    fn follows_a_hole(&self, base: Offset, found: &Found) -> Result<bool, DiskError> {
         let front = found.segments.last().map(|last| last.next);
-        self.known.mark.is_some() && base > found.flushed && front.is_some_and(|next| next < base)
+        let suspect = self.known.mark.is_some() && base > found.flushed && front.is_some_and(|next| next < base);
+        let Some(last) = found.segments.last().filter(|_| suspect) else { return Ok(false) };
+        // A follower's log may have gaps; then the segment in front was sealed exactly where it ends.
+        let entry = LogEntry { len: u64::from(last.size), modified: last.modified };
+        Ok(self.sealed_facts(last.base, entry)?.is_none_or(|facts| facts.next_offset != last.next))
     }
 
     fn remove_behind(

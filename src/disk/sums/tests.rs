@@ -4,6 +4,11 @@ use proptest::prelude::*;
 
 use super::*;
 
+const FACTS: SegmentFacts = SegmentFacts {
+    next_offset: Offset::new(7),
+    max: MaxTimestamp { timestamp: Timestamp::from_millis(-3), offset: Offset::new(5) },
+    first_timestamp: Timestamp::from_millis(1 << 40),
+};
 const INDEXES: IndexSums = IndexSums {
     offset_index: FileSum { len: 8, crc: 1 },
     time_index: FileSum { len: 12, crc: 2 },
@@ -17,7 +22,7 @@ fn log(len: usize) -> Vec<u8> {
 fn sums_of(log: &[u8]) -> Sums {
     let mut builder = SumsBuilder::new();
     builder.push(log).unwrap();
-    builder.finish(INDEXES).unwrap()
+    builder.finish(FACTS, INDEXES).unwrap()
 }
 
 fn block(log: &[u8], range: Range<u32>) -> &[u8] {
@@ -29,6 +34,8 @@ fn the_bytes_of_the_file_are_as_written_down() {
     let sums = sums_of(b"123456789");
     let due = [
         &b"OtSU\x00\x01\x00\x10\x00\x00\x00\x09"[..],
+        b"\x00\x00\x00\x00\x00\x00\x00\x07\xff\xff\xff\xff\xff\xff\xff\xfd",
+        b"\x00\x00\x00\x00\x00\x00\x00\x05\x00\x00\x01\x00\x00\x00\x00\x00",
         b"\x00\x00\x00\x08\x00\x00\x00\x01\x00\x00\x00\x0c\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\x00",
         b"\xcb\xf4\x39\x26",
     ]
@@ -94,7 +101,7 @@ fn a_length_that_no_log_has_takes_no_memory() {
     bytes[8..12].copy_from_slice(&u32::MAX.to_be_bytes());
     assert_eq!(Sums::parse(&bytes), Err(SumsError::Nonsense { field: "length of the log", found: u32::MAX }));
     bytes[8..12].copy_from_slice(&(i32::MAX as u32).to_be_bytes());
-    assert!(matches!(Sums::parse(&bytes), Err(SumsError::Length { expected: 131_112, .. })));
+    assert!(matches!(Sums::parse(&bytes), Err(SumsError::Length { expected: 131_144, .. })));
 }
 
 #[test]
@@ -107,7 +114,7 @@ fn a_truncated_builder_goes_on_as_if_the_rest_had_never_been() {
         builder.truncate_to(to, tail).unwrap();
         builder.push(b"other").unwrap();
         let due = [&log[..to as usize], b"other"].concat();
-        assert_eq!(builder.finish(INDEXES).unwrap(), sums_of(&due), "{to}");
+        assert_eq!(builder.finish(FACTS, INDEXES).unwrap(), sums_of(&due), "{to}");
     }
 }
 
@@ -118,7 +125,7 @@ fn a_refused_builder_is_as_it_was() {
     assert_eq!(builder.truncate_to(4, b"abcd"), Err(SumsBuilderError::BehindTheEnd { len: 3, to: 4 }));
     assert_eq!(builder.truncate_to(2, b"a"), Err(SumsBuilderError::BlockBytes { block: 0, found: 1, expected: 2 }));
     assert_eq!(builder.fill(0, b"a"), Err(SumsBuilderError::BlockBytes { block: 0, found: 1, expected: 3 }));
-    assert_eq!(builder.finish(INDEXES).unwrap(), sums_of(b"abc"));
+    assert_eq!(builder.finish(FACTS, INDEXES).unwrap(), sums_of(b"abc"));
     let mut longest = SumsBuilder::resumed(i32::MAX as u32).unwrap();
     assert_eq!(longest.push(b"x"), Err(SumsBuilderError::TooLong { len: i32::MAX as u32, more: 1 }));
     assert!(SumsBuilder::resumed(i32::MAX as u32 + 1).is_err());
@@ -133,17 +140,17 @@ fn a_resumed_builder_names_what_it_has_not_seen() {
         assert_eq!(builder.log_len(), 3 * BLOCK_BYTES + 3);
         let missing: Vec<u32> = builder.missing().collect();
         assert_eq!(missing, if len == BLOCK_BYTES { vec![0] } else { vec![0, 1] });
-        assert_eq!(builder.finish(INDEXES), Err(SumsBuilderError::Missing { block: 0 }));
+        assert_eq!(builder.finish(FACTS, INDEXES), Err(SumsBuilderError::Missing { block: 0 }));
         for number in missing {
             builder.fill(number, block(&log, builder.range(number))).unwrap();
         }
-        assert_eq!(builder.finish(INDEXES).unwrap(), sums_of(&log[..3 * BLOCK_BYTES as usize + 3]));
+        assert_eq!(builder.finish(FACTS, INDEXES).unwrap(), sums_of(&log[..3 * BLOCK_BYTES as usize + 3]));
     }
     let mut builder = SumsBuilder::resumed(5).unwrap();
     assert_eq!(builder.missing().collect::<Vec<_>>(), [0]);
     builder.fill(0, b"abcde").unwrap();
     builder.push(b"f").unwrap();
-    assert_eq!(builder.finish(INDEXES).unwrap(), sums_of(b"abcdef"));
+    assert_eq!(builder.finish(FACTS, INDEXES).unwrap(), sums_of(b"abcdef"));
 }
 
 proptest! {
@@ -159,7 +166,7 @@ proptest! {
         for piece in cuts.windows(2) {
             builder.push(&log[piece[0]..piece[1]]).unwrap();
         }
-        prop_assert_eq!(builder.finish(INDEXES).unwrap(), sums_of(&log));
+        prop_assert_eq!(builder.finish(FACTS, INDEXES).unwrap(), sums_of(&log));
     }
 
     #[test]
@@ -167,5 +174,24 @@ proptest! {
         if let Ok(sums) = Sums::parse(&bytes) {
             prop_assert_eq!(sums.encode(), bytes);
         }
+    }
+}
+
+#[test]
+fn a_builder_goes_on_where_a_file_of_sums_ends() {
+    let log: Vec<u8> = (0..3 * BLOCK_BYTES + 77).map(|n| (n % 251) as u8).collect();
+    for cut in [0, 1, 77, BLOCK_BYTES, BLOCK_BYTES + 5, 3 * BLOCK_BYTES, 3 * BLOCK_BYTES + 77] {
+        let seen = sums_of(&log[..cut as usize]);
+        let mut builder = SumsBuilder::resumed_from(&seen, cut).unwrap();
+        assert_eq!(builder.missing().count(), 0);
+        builder.push(&log[cut as usize..]).unwrap();
+        assert_eq!(builder.finish(FACTS, INDEXES).unwrap(), sums_of(&log), "{cut}");
+
+        let mut builder = SumsBuilder::resumed_from(&seen, log.len() as u32).unwrap();
+        for block in builder.missing().collect::<Vec<_>>() {
+            let range = builder.range(block);
+            builder.fill(block, &log[range.start as usize..range.end as usize]).unwrap();
+        }
+        assert_eq!(builder.finish(FACTS, INDEXES).unwrap(), sums_of(&log), "{cut}");
     }
 }

@@ -1,0 +1,205 @@
+//! The checksums of a log's blocks: made while a segment grows, asked when it is read.
+//!
+//! The checksum of a batch leaves 17 bytes of its header open; `<base>.sums` covers them. A block is compared with its
+//! sum when it is first read, and then not again while the log is open: what comes later is caught by the batches' own
+//! checksums. A log does without any of this: a file that is missing or garbage checks nothing.
+//!
+//! - May use: the seam, `sums`, and the ops of `log`.
+//! - Always true: nothing is summed up that was not written in order; a truncation forgets what it cut.
+
+use std::collections::BTreeMap;
+
+use crate::disk::open::read_small;
+use crate::disk::sums::{BLOCK_BYTES, BadBlock, FileSum, IndexSums, Sums, SumsBuilder};
+use crate::disk::{Disk, DiskError, DiskErrorKind, DiskFile, DiskPath, OpenHow};
+use crate::log::{FileName, SegmentFacts};
+use crate::offset::Offset;
+
+/// The block checksums of one log.
+#[derive(Debug, Default)]
+pub(crate) struct BlockSums {
+    growing: BTreeMap<Offset, SumsBuilder>,
+    known: BTreeMap<Offset, Option<KnownSums>>,
+}
+
+/// The sums of a segment that were on disk when the log was opened, or when the segment was sealed.
+#[derive(Debug)]
+pub(crate) struct KnownSums {
+    sums: Sums,
+    seen: Vec<bool>,
+}
+
+impl BlockSums {
+    /// A new segment grows from nothing.
+    pub(crate) fn created(&mut self, base: Offset) {
+        self.growing.insert(base, SumsBuilder::new());
+        self.known.insert(base, None);
+    }
+
+    /// The segment at `base` grows on from `len` bytes that were there at the opening.
+    pub(crate) fn resumed<D: Disk>(
+        &mut self,
+        disk: &D,
+        dir: &DiskPath,
+        base: Offset,
+        len: u32,
+    ) -> Result<(), DiskError> {
+        let builder = match self.known(disk, dir, base)? {
+            Some(known) => SumsBuilder::resumed_from(&known.sums, len),
+            None => SumsBuilder::resumed(len),
+        };
+        // A log of a length that no log has is not summed up.
+        if let Ok(builder) = builder {
+            self.growing.insert(base, builder);
+        }
+        Ok(())
+    }
+
+    /// These bytes were written at `position`.
+    pub(crate) fn written(&mut self, base: Offset, position: u64, parts: &[&[u8]]) {
+        let Some(builder) = self.growing.get_mut(&base) else { return };
+        let in_order = u64::from(builder.log_len()) == position;
+        if !in_order || parts.iter().any(|part| builder.push(part).is_err()) {
+            self.growing.remove(&base);
+        }
+    }
+
+    /// The segment is cut to `len` bytes: what was summed up behind that is forgotten, and the file with it.
+    pub(crate) fn truncated<D: Disk>(
+        &mut self,
+        disk: &D,
+        dir: &DiskPath,
+        base: Offset,
+        file: &D::File,
+        len: u32,
+    ) -> Result<(), DiskError> {
+        self.known.insert(base, None);
+        remove(disk, dir, base)?;
+        let mut tail = vec![0; (len % BLOCK_BYTES) as usize];
+        let read = file.read_full(u64::from(len) - tail.len() as u64, &mut tail)?;
+        let cut = match self.growing.get_mut(&base) {
+            Some(builder) if read == tail.len() => builder.truncate_to(len, &tail).is_ok(),
+            _ => false,
+        };
+        if !cut {
+            self.growing.remove(&base);
+            if let Ok(builder) = SumsBuilder::resumed(len) {
+                self.growing.insert(base, builder);
+            }
+        }
+        Ok(())
+    }
+
+    /// The segment is complete for now: writes its file of sums. What was never seen is read for it.
+    pub(crate) fn sealed<D: Disk>(
+        &mut self,
+        disk: &D,
+        dir: &DiskPath,
+        base: Offset,
+        file: &D::File,
+        facts: SegmentFacts,
+        indexes: [(u32, u32); 3],
+    ) -> Result<(), DiskError> {
+        let Some(builder) = self.growing.get_mut(&base) else { return Ok(()) };
+        let mut bytes = vec![0; BLOCK_BYTES as usize];
+        for block in builder.missing().collect::<Vec<_>>() {
+            let range = builder.range(block);
+            let bytes = &mut bytes[..(range.end - range.start) as usize];
+            let read = file.read_full(u64::from(range.start), bytes)?;
+            if read < bytes.len() || builder.fill(block, bytes).is_err() {
+                return Ok(());
+            }
+        }
+        let sum = |(len, crc): (u32, u32)| FileSum { len, crc };
+        let [offset_index, time_index, txn_index] = indexes.map(sum);
+        let Ok(sums) = builder.finish(facts, IndexSums { offset_index, time_index, txn_index }) else { return Ok(()) };
+        disk.open(&dir.entry(FileName::Sums(base)), OpenHow::Replace)?.write_full(0, &sums.encode())?;
+        self.known.insert(base, Some(KnownSums::new(sums)));
+        self.growing.remove(&base);
+        Ok(())
+    }
+
+    /// The segment is gone.
+    pub(crate) fn removed(&mut self, base: Offset) {
+        self.growing.remove(&base);
+        self.known.remove(&base);
+    }
+
+    /// The sums of a segment, read from their file the first time; none if that is missing or garbage.
+    pub(crate) fn known<D: Disk>(
+        &mut self,
+        disk: &D,
+        dir: &DiskPath,
+        base: Offset,
+    ) -> Result<Option<&mut KnownSums>, DiskError> {
+        if !self.known.contains_key(&base) {
+            let sums = read_sums(disk, dir, base)?;
+            self.known.insert(base, sums.map(KnownSums::new));
+        }
+        Ok(self.known.get_mut(&base).and_then(Option::as_mut))
+    }
+}
+
+/// Reads a segment's file of sums; none if it is missing or garbage.
+pub(crate) fn read_sums<D: Disk>(disk: &D, dir: &DiskPath, base: Offset) -> Result<Option<Sums>, DiskError> {
+    match read_small(disk, &dir.entry(FileName::Sums(base))) {
+        Ok(bytes) => Ok(Sums::parse(&bytes).ok()),
+        Err(error) if error.kind == DiskErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn remove<D: Disk>(disk: &D, dir: &DiskPath, base: Offset) -> Result<(), DiskError> {
+    crate::disk::lanes::gone_is_fine(disk.remove(&dir.entry(FileName::Sums(base))))
+}
+
+impl KnownSums {
+    fn new(sums: Sums) -> Self {
+        let seen = vec![false; sums.block_count() as usize];
+        Self { sums, seen }
+    }
+
+    /// The sums.
+    pub(crate) fn sums(&self) -> &Sums {
+        &self.sums
+    }
+
+    /// Compares the blocks that `bytes`, read at `from`, are part of and that were never compared before. What is
+    /// missing of a block is read. Answers the first that differs.
+    pub(crate) fn compare<F: DiskFile>(
+        &mut self,
+        file: &F,
+        from: u32,
+        bytes: &[u8],
+    ) -> Result<Option<(u32, BadBlock)>, DiskError> {
+        let to = from.saturating_add(bytes.len() as u32).min(self.sums.log_len());
+        let mut at = from;
+        while let Some(block) = self.sums.block_at(at).filter(|_| at < to) {
+            let range = self.sums.range(block);
+            at = range.end;
+            if self.seen[block as usize] {
+                continue;
+            }
+            let inside = range.start >= from && range.end <= to;
+            let outcome = if inside {
+                self.sums.check(block, &bytes[(range.start - from) as usize..(range.end - from) as usize])
+            } else {
+                let mut whole = vec![0; (range.end - range.start) as usize];
+                let read = file.read_full(u64::from(range.start), &mut whole)?;
+                self.sums.check(block, &whole[..read])
+            };
+            match outcome {
+                Ok(()) => self.seen[block as usize] = true,
+                Err(bad) => return Ok(Some((block, bad))),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The block differs, and what it holds accounts for that: each of its batches is judged by itself.
+    pub(crate) fn accept(&mut self, block: u32) {
+        if let Some(seen) = self.seen.get_mut(block as usize) {
+            *seen = true;
+        }
+    }
+}
