@@ -233,6 +233,50 @@ fn space_that_is_not_there_cannot_be_reserved() {
     assert!(disk.free_space().unwrap() > 0);
 }
 
+/// A file system of 64 KiB, for as long as this lives.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount(&self, options: &str) {
+        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(self.0.path()).status();
+        assert!(mount.unwrap().success(), "only root may mount");
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+#[ignore = "mounts a file system, which takes root"]
+fn a_full_file_system_takes_what_fits_and_a_read_only_one_nothing() {
+    let small = SmallDisk(tempfile::tempdir().unwrap());
+    small.mount("size=64k");
+    let disk = FileDisk::open(small.0.path()).unwrap();
+    assert_eq!(disk.free_space().unwrap(), 65_536);
+    let file = disk.open(&path("a"), OpenHow::Create).unwrap();
+    assert_eq!(kind(file.reserve(65_537)), DiskErrorKind::NoSpace);
+    assert_eq!(disk.free_space().unwrap(), 65_536, "nothing is left half reserved");
+    assert_eq!(kind(file.write_full(0, &[7; 70_000])), DiskErrorKind::NoSpace);
+    assert_eq!(file.len().unwrap(), 65_536, "what fitted is there");
+    assert_eq!(disk.free_space().unwrap(), 0);
+    file.set_len(4096).unwrap();
+    file.write_full(4096, &[8; 4096]).unwrap();
+    drop(file);
+
+    small.mount("remount,ro");
+    for how in [OpenHow::Write, OpenHow::Create, OpenHow::Replace] {
+        assert_eq!(kind(disk.open(&path("a"), how)), DiskErrorKind::ReadOnly, "{how:?}");
+        assert!(matches!(kind(disk.open(&path("b"), how)), DiskErrorKind::ReadOnly | DiskErrorKind::NotFound));
+    }
+    assert_eq!(kind(disk.lock(&path(".lock"))), DiskErrorKind::ReadOnly);
+    assert_eq!(kind(disk.remove(&path("a"))), DiskErrorKind::ReadOnly);
+    assert_eq!(kind(disk.make_dir(&path("d"))), DiskErrorKind::ReadOnly);
+    assert_eq!(disk.open(&path("a"), OpenHow::Read).unwrap().len().unwrap(), 8192);
+}
+
 #[test]
 fn a_reservation_takes_space_and_leaves_the_length() {
     let (dir, disk) = fixture();
