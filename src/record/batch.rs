@@ -190,7 +190,9 @@ impl Batch {
 
     /// The records' bytes, decompressed; shared if they are not compressed.
     pub(crate) fn payload_decompressed(&self, limit: DecompressLimit) -> Result<Bytes, CodecError> {
-        if self.codec() == Codec::None {
+        // Nothing is not compressed: without records there is not even an empty stream to be read.
+        if self.codec() == Codec::None || (self.record_count() == 0 && self.body.len() == Header::BYTES - Stamp::BYTES)
+        {
             return Ok(self.payload());
         }
         self.codec().decompress(&self.payload(), limit).map(Bytes::from)

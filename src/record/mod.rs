@@ -1,4 +1,13 @@
 //! Record batches: Kafka's bytes, checked at the door and shared from then on.
+//!
+//! A [`Batch`] is parsed once; [`Batch::records`] reads it and a [`BatchBuilder`] writes one. [`Batch::check`] adds
+//! what a topic demands. An [`Entry`] is what a log holds, formats before batch v2 included. [`ControlRecord`] reads
+//! what is not for applications.
+//!
+//! - May use: the newtypes `offset`, `epoch`, `id` and `time`.
+//! - Must not know: logs, files, clocks, threads; who holds an offset and who may write.
+//! - Always true: the bytes of a [`Batch`] match their checksum, and are never patched; no length, count or size that
+//!   bytes claim is believed before it has been compared with the bytes that are there, or with a limit.
 
 mod attributes;
 mod batch;

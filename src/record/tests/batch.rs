@@ -126,6 +126,15 @@ fn fmt_10_an_empty_batch_keeps_its_place_in_61_bytes() {
 }
 
 #[test]
+fn an_empty_batch_is_read_whatever_codec_it_names() {
+    let empty = BatchBuilder::new(Codec::None).last_offset_delta(4).build().unwrap();
+    for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
+        let named = altered(&empty, |header| header.attributes = header.attributes.with_codec(codec));
+        assert_eq!(read(&named), Ok(vec![]));
+    }
+}
+
+#[test]
 fn an_emptied_batch_loses_its_delete_horizon_and_keeps_the_rest() {
     let horizon = Timestamp::from_millis(5);
     let full = filled(BatchBuilder::new(Codec::None).delete_horizon(horizon).control().producer(stamp(1)), 3);
