@@ -1,6 +1,7 @@
 //! The small files of the golden directories: what Kafka's own reader says is in them is what the library reads, and
 //! what is written again is, byte for byte, what Kafka wrote.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 #![expect(clippy::disallowed_methods, reason = "the golden directories are files")]
 
 use std::collections::BTreeSet;

@@ -316,7 +316,8 @@ impl OffsetIndex {
         &self.bytes
     }
 
-    /// The bytes of the file from `mark` on; none if the index has become shorter since.
+    /// The bytes of the file from `mark` on, to be written there; none if the index has become shorter since. A
+    /// truncation makes an older mark mean nothing.
     pub fn bytes_from(&self, mark: usize) -> &[u8] {
         self.bytes.get(mark..).unwrap_or_default()
     }
