@@ -248,6 +248,7 @@ fn pid_11_a_batch_outside_the_open_transaction_is_refused() {
     state.append(transactional(0, 0, 5, 2)).unwrap();
     let outside = ProducerError::OutsideTransaction { producer_id: id(1), first_offset: at(5) };
     assert_eq!(state.append(data(0, 2, 7, 1)), Err(outside));
+    assert_eq!(state.append_from(data(0, -1, 7, 1), Origin::Coordinator), Err(outside));
     assert_eq!(state.append(data(0, 3, 7, 1)), Err(out_of_order(0, 2, 3)), "the sequence is looked at first");
     state.append(transactional(0, 2, 7, 1)).unwrap();
     assert_eq!(state.first_unstable(), Some(at(5)));
@@ -331,6 +332,18 @@ fn what_is_stable_behind_a_marker_ends_with_the_next_open_transaction() {
     let expected =
         AbortedTxn { producer_id: id(1), first_offset: at(0), last_offset: at(4), last_stable_offset: at(2) };
     assert_eq!(first.aborted(), Some(expected));
+}
+
+#[test]
+fn what_is_stable_behind_each_of_several_markers_is_told_apart() {
+    let mut state = state();
+    for (number, first) in [(1, 0), (2, 1), (3, 2), (4, 3)] {
+        state.append(of(number, transactional(0, 0, first, 1))).unwrap();
+    }
+    let markers = [(2, 4), (1, 5), (4, 6)].map(|(number, offset)| of(number, marker(Outcome::Abort, 0, 0, offset)));
+    let Ok(Verdict::Append(change)) = state.check(markers, Origin::Replication) else { panic!("refused") };
+    let stable: Vec<u64> = change.completed().iter().map(|txn| txn.last_stable_offset.get()).collect();
+    assert_eq!(stable, [0, 2, 2]);
 }
 
 #[test]
@@ -467,18 +480,22 @@ proptest! {
     /// Appended together or one by one, from a log, batches lead to one state.
     #[test]
     fn batches_replicated_together_do_as_those_replicated_one_by_one(
-        steps in proptest::collection::vec(any_step(), 1..20),
+        steps in proptest::collection::vec(any_step(), 1..30), before in 0..20usize,
     ) {
-        let (mut alone, mut completed) = (state(), Vec::new());
+        let (mut alone, mut together, mut completed) = (state(), state(), Vec::new());
         let mut batches = Vec::new();
         let mut base = 0;
-        for step in steps {
+        for (at, step) in steps.into_iter().enumerate() {
             let batch = step.batch(base, alone.entry(id(step.producer)));
             base = batch.last_offset.get() + 1;
-            completed.extend(alone.append_from(batch, Origin::Replication).unwrap());
-            batches.push(batch);
+            let ended = alone.append_from(batch, Origin::Replication).unwrap();
+            if at < before {
+                together.append_from(batch, Origin::Replication).unwrap();
+            } else {
+                completed.extend(ended);
+                batches.push(batch);
+            }
         }
-        let mut together = state();
         let Ok(Verdict::Append(change)) = together.check(batches, Origin::Replication) else { panic!("refused") };
         prop_assert_eq!(change.completed(), completed);
         together.apply(change);
