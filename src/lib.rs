@@ -9,3 +9,8 @@ pub mod log;
 pub mod offset;
 pub mod record;
 pub mod time;
+
+/// The examples of the README, compiled and run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

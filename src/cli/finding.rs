@@ -66,19 +66,31 @@ pub enum CliError {
     Acknowledge(io::Error),
     /// The log could not be opened.
     #[error(transparent)]
-    Open(#[from] OpenError),
+    Open(Box<OpenError>),
     /// A batch could not be made.
     #[error(transparent)]
     Build(#[from] BuildError),
     /// A batch could not be appended.
     #[error(transparent)]
-    Append(#[from] AppendFault),
+    Append(Box<AppendFault>),
     /// The disk failed.
     #[error(transparent)]
     Disk(#[from] DiskError),
     /// Standard output took no more.
     #[error("standard output: {0}")]
     Output(io::Error),
+}
+
+impl From<OpenError> for CliError {
+    fn from(error: OpenError) -> Self {
+        Self::Open(Box::new(error))
+    }
+}
+
+impl From<AppendFault> for CliError {
+    fn from(error: AppendFault) -> Self {
+        Self::Append(Box::new(error))
+    }
 }
 
 impl CliError {

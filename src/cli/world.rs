@@ -31,5 +31,5 @@ pub(crate) fn make_log_dir(path: &Path) -> Result<FileDisk, CliError> {
 pub(crate) fn input_size() -> Option<u64> {
     let input = std::io::stdin().as_fd().try_clone_to_owned().ok()?;
     let metadata = fs::File::from(input).metadata().ok()?;
-    metadata.is_file().then(|| metadata.len())
+    metadata.is_file().then_some(metadata.len())
 }
