@@ -53,7 +53,8 @@ impl<D: Disk> LogFile<D> {
 
     /// The mark must not say that more is flushed than will be there: it goes back before the bytes do.
     fn mark_before_cut(&mut self, cut: bool) -> Result<(), DiskError> {
-        if cut {
+        // Twice, into both copies: should one rot, the other must not tell of what was there before.
+        for _ in 0..if cut { 2 } else { 0 } {
             self.note_mark()?;
             self.dir.sync_marks()?;
         }

@@ -4,7 +4,7 @@
 //! hold handles, not names: removing or replacing a file does not touch them. Only a truncation does, and it shows in
 //! [`Handle::cuts`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -46,12 +46,14 @@ pub(crate) struct Handles<D: Disk> {
     names: BTreeMap<FileId, FileName>,
     open: BTreeMap<FileId, Arc<Handle<D::File>>>,
     open_max: usize,
+    /// Files written to since their last sync. A failed write-back shows only on the description that wrote.
+    unsynced: BTreeSet<FileId>,
 }
 
 impl<D: Disk> Handles<D> {
     /// No files yet. At most about `open_max` are held open.
     pub(crate) fn new(disk: D, dir: DiskPath, open_max: usize) -> Self {
-        Self { disk, dir, names: BTreeMap::new(), open: BTreeMap::new(), open_max }
+        Self { disk, dir, names: BTreeMap::new(), open: BTreeMap::new(), open_max, unsynced: BTreeSet::new() }
     }
 
     pub(crate) fn path(&self, name: FileName) -> DiskPath {
@@ -86,16 +88,28 @@ impl<D: Disk> Handles<D> {
         })?;
         if self.open.len() >= self.open_max {
             // The oldest numbers are those of the oldest segments; the newest are written to.
-            self.open.pop_first();
+            let oldest = self.open.keys().find(|known| !self.unsynced.contains(known)).copied();
+            oldest.map(|oldest| self.open.remove(&oldest));
         }
         let handle = Handle::new(self.disk.open(&self.path(name), OpenHow::Write)?, name);
         self.open.insert(file, Arc::clone(&handle));
         Ok(handle)
     }
 
+    /// The file was written to: its handle stays open until [`Handles::synced`].
+    pub(crate) fn wrote(&mut self, file: FileId) {
+        self.unsynced.insert(file);
+    }
+
+    /// All that was written to the file is on disk.
+    pub(crate) fn synced(&mut self, file: FileId) {
+        self.unsynced.remove(&file);
+    }
+
     /// Forgets the number. Answers whether the name still was its own, so that the file may be removed.
     pub(crate) fn forget(&mut self, file: FileId) -> bool {
         self.open.remove(&file);
+        self.unsynced.remove(&file);
         self.names.remove(&file).is_some()
     }
 

@@ -171,6 +171,7 @@ impl<D: Disk> Lanes<D> {
         }
         if let FileName::Log(base) = handle.name {
             self.sums.written(base, u64::from(position), &slices);
+            self.handles.wrote(file);
         }
         write_all(&handle.file, u64::from(position), &mut slices)
     }
@@ -191,6 +192,7 @@ impl<D: Disk> Lanes<D> {
     fn sync(&mut self, sync: &Sync) -> Result<(), DiskError> {
         for file in &sync.files {
             self.handles.handle(*file)?.file.sync()?;
+            self.handles.synced(*file);
         }
         if sync.directory {
             self.disk.sync_dir(&self.dir)?;

@@ -98,6 +98,8 @@ pub struct Log {
     flush_wanted: bool,
     /// The offsets of the producer snapshots there are.
     snapshots: BTreeSet<Offset>,
+    /// Bytes appended since the last of them.
+    since_snapshot: u64,
     jitter_seed: u64,
 }
 
@@ -165,6 +167,7 @@ impl Log {
             names_changed: false,
             flush_wanted: false,
             snapshots: BTreeSet::new(),
+            since_snapshot: 0,
             jitter_seed: 0,
         }
     }
@@ -287,6 +290,7 @@ impl Log {
     /// Asks for all that is appended so far to be brought to disk.
     pub fn flush(&mut self, out: &mut Vec<Effect>) {
         self.write_index_entries(out);
+        self.maybe_snapshot(out);
         self.flush_wanted |= !self.unsynced.is_empty() || self.names_changed;
         self.maybe_sync(out);
     }

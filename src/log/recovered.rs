@@ -66,6 +66,8 @@ pub struct RecoveredSegment {
     pub has_txn_index: bool,
     /// Whether the file is longer than what stays, and must be cut.
     pub cut: bool,
+    /// Whether there is no file of it yet.
+    pub missing: bool,
 }
 
 impl Log {
@@ -125,6 +127,10 @@ impl Log {
             aborted: found.aborted,
         };
         self.segments.insert(base, segment);
+        if found.missing {
+            self.emit(DiskOp::Create { file: files.log, name: FileName::Log(base) }, out);
+            self.names_changed = true;
+        }
         if found.cut {
             self.emit(DiskOp::Truncate { file: files.log, len: found.size }, out);
         }

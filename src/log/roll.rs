@@ -7,6 +7,9 @@ use crate::log::{AppendDecision, Indexes, Log, ProducerSnapshot};
 use crate::offset::Offset;
 use crate::time::Timestamp;
 
+/// After how many bytes a flush writes what is known of producers.
+const SNAPSHOT_BYTES: u64 = 32 << 20;
+
 impl Log {
     /// Whether applying `decision` will roll first (semantics 1.5).
     pub fn rolls_for(&self, now: Timestamp, decision: &AppendDecision) -> bool {
@@ -129,6 +132,20 @@ impl Log {
         let bytes = ProducerSnapshot::encode(&self.producers).into();
         self.emit(DiskOp::Put { name: FileName::Snapshot(end), bytes }, out);
         self.snapshots.insert(end);
+        self.since_snapshot = 0;
+    }
+
+    /// Writes what is known of producers once enough has come since, so that an opening after a kill reads little to
+    /// know them again. One between two segments' bases takes the place of the one before it.
+    pub(super) fn maybe_snapshot(&mut self, out: &mut Vec<Effect>) {
+        if self.producers.is_empty() || self.since_snapshot < SNAPSHOT_BYTES {
+            return;
+        }
+        let (active, last) = (self.active().base, self.snapshots.last().copied());
+        self.take_snapshot(out);
+        if let Some(last) = last.filter(|last| *last > active) {
+            self.remove_snapshots(|offset| offset == last, out);
+        }
     }
 
     /// A number below `segment_jitter_ms`, the same for the same seed and segment.

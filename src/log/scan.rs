@@ -63,6 +63,8 @@ pub struct Scan {
     bad: Vec<BadRange>,
     cut: Option<(u32, Why)>,
     batches: u64,
+    /// The latest epoch of a batch. The cache may know later ones, of which no batch is there.
+    seen_epoch: Option<LeaderEpoch>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -187,8 +189,8 @@ const CHUNK: u32 = 1 << 20;
 impl Scan {
     /// A scan that begins at `start`.
     pub fn new(start: ScanStart) -> Self {
-        let at = start.position;
-        Self { state: start, at, seeking: None, bad: Vec::new(), cut: None, batches: 0 }
+        let (at, seen_epoch) = (start.position, None);
+        Self { state: start, at, seeking: None, bad: Vec::new(), cut: None, batches: 0, seen_epoch }
     }
 
     /// What to feed first.
@@ -273,7 +275,7 @@ impl Scan {
         if entry.last_offset().relative_to(state.base).is_none() {
             return Err(Why::OffsetOutOfRange { base: state.base, found: entry.last_offset() });
         }
-        match (entry.leader_epoch(), state.epochs.latest()) {
+        match (entry.leader_epoch(), self.seen_epoch) {
             (Some(found), Some(latest)) if found < latest => Err(Why::EpochGoesBack { latest, found }),
             _ => Ok(()),
         }
@@ -285,6 +287,7 @@ impl Scan {
         state.max.raise(entry.max_timestamp(), last);
         state.first_timestamp.get_or_insert(entry.max_timestamp());
         state.indexes.batch_appended(last, self.at, size, state.max, state.index_interval_bytes);
+        self.seen_epoch = self.seen_epoch.max(entry.leader_epoch());
         if let Some(batch) = entry.as_batch() {
             if let Some(epoch) = batch.leader_epoch().filter(|epoch| state.epochs.latest() < Some(*epoch)) {
                 state.epochs.assign(epoch, batch.base_offset());

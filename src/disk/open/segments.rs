@@ -364,6 +364,7 @@ impl<D: Disk> Opening<'_, D> {
             aborted: TxnIndex::load(base, &aborted).unwrap_or_else(|_| TxnIndex::new(base)),
             has_txn_index: files.others.contains_key(&FileName::TxnIndex(base)),
             cut: false,
+            missing: false,
         })
     }
 
@@ -489,6 +490,7 @@ impl<D: Disk> Opening<'_, D> {
             aborted: scanned.aborted,
             has_txn_index: files.others.contains_key(&FileName::TxnIndex(base)),
             cut: u64::from(scanned.size) < log.len,
+            missing: false,
         }
     }
 
@@ -570,7 +572,8 @@ fn empty_segment(base: Offset, index_bytes_max: u32, now: Timestamp) -> Recovere
         rebuilt: true,
         aborted: TxnIndex::new(base),
         has_txn_index: false,
-        cut: true,
+        cut: false,
+        missing: true,
     }
 }
 
