@@ -14,7 +14,7 @@ use crate::record::{Origin, ProducerStamp};
 pub(super) struct Pending<'a> {
     state: &'a ProducerState,
     origin: Origin,
-    entries: BTreeMap<ProducerId, ProducerEntry>,
+    entries: ChangedEntries,
     /// Transactions begun by these batches and still open.
     opened: BTreeMap<Offset, ProducerId>,
     /// Transactions of `state` that these batches end.
@@ -30,7 +30,7 @@ impl<'a> Pending<'a> {
         Self {
             state,
             origin,
-            entries: BTreeMap::new(),
+            entries: ChangedEntries::default(),
             opened: BTreeMap::new(),
             closed: BTreeSet::new(),
             completed: Vec::new(),
@@ -118,12 +118,41 @@ impl<'a> Pending<'a> {
     }
 
     fn entry(&self, id: ProducerId) -> Option<&ProducerEntry> {
-        self.entries.get(&id).or_else(|| self.state.producers.get(&id))
+        self.entries.entry(id).or_else(|| self.state.producers.get(&id))
     }
 
     fn entry_mut(&mut self, id: ProducerId) -> &mut ProducerEntry {
         let stored = || self.state.producers.get(&id).cloned().unwrap_or_else(ProducerEntry::unknown);
-        self.entries.entry(id).or_insert_with(stored)
+        self.entries.entry_or(id, stored)
+    }
+}
+
+/// Entries as they are to be. Nearly every append has one producer, for whom a map would be a large allocation.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct ChangedEntries {
+    first: Option<(ProducerId, ProducerEntry)>,
+    /// All others.
+    rest: BTreeMap<ProducerId, ProducerEntry>,
+}
+
+impl ChangedEntries {
+    fn entry(&self, id: ProducerId) -> Option<&ProducerEntry> {
+        match &self.first {
+            Some((first, entry)) if *first == id => Some(entry),
+            _ => self.rest.get(&id),
+        }
+    }
+
+    fn entry_or(&mut self, id: ProducerId, stored: impl FnOnce() -> ProducerEntry) -> &mut ProducerEntry {
+        let is_another = self.first.as_ref().is_some_and(|(first, _)| *first != id);
+        if is_another {
+            return self.rest.entry(id).or_insert_with(stored);
+        }
+        &mut self.first.get_or_insert_with(|| (id, stored())).1
+    }
+
+    pub(super) fn into_entries(self) -> impl Iterator<Item = (ProducerId, ProducerEntry)> {
+        self.first.into_iter().chain(self.rest)
     }
 }
 

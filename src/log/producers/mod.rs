@@ -19,7 +19,7 @@ mod facts;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::ProducerId;
-use crate::log::producers::check::Pending;
+use crate::log::producers::check::{ChangedEntries, Pending};
 use crate::offset::Offset;
 use crate::record::Origin;
 use crate::time::Timestamp;
@@ -65,7 +65,7 @@ pub enum Verdict {
 /// What an append changes. It holds for the state that it was computed from, and for no other.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct ProducerChange {
-    entries: BTreeMap<ProducerId, ProducerEntry>,
+    entries: ChangedEntries,
     opened: BTreeMap<Offset, ProducerId>,
     completed: Vec<CompletedTxn>,
     end: Option<Offset>,
@@ -132,7 +132,7 @@ impl ProducerState {
         let ProducerChange { entries, opened, completed, end } = change;
         let undo_end = self.end;
         self.end = end.unwrap_or(self.end);
-        let entries = entries.into_iter().map(|(id, entry)| (id, self.producers.insert(id, entry))).collect();
+        let entries = entries.into_entries().map(|(id, entry)| (id, self.producers.insert(id, entry))).collect();
         let completed = completed.into_iter().map(|txn| (txn, self.complete(&txn))).collect();
         let opened = opened.into_iter().map(|(first, id)| self.open(first, id)).collect();
         self.check_open();
