@@ -364,6 +364,25 @@ mod zstd {
         assert!(is_corrupt(&Codec::Zstd.decompress(&packed, LIMIT)));
     }
 
+    #[cfg(feature = "zstd-encoder")]
+    #[test]
+    fn what_the_c_library_writes_at_any_level_is_read() {
+        let words = noise(12_000).iter().map(|byte| format!("word{} ", byte % 97)).collect::<String>();
+        let bytes = [noise(30_000), words.into_bytes(), noise(30_000), vec![0; 60_000]].concat();
+        for level in [-131_072, 1, 3, 19, 22] {
+            let mut whole = Vec::new();
+            Codec::Zstd.compress(Some(level), &bytes, &mut whole).unwrap();
+            // As Kafka writes it: without knowing the size, and so with the window of the level.
+            let streamed = ::zstd::stream::encode_all(&bytes[..], level).unwrap();
+            for packed in [whole, streamed] {
+                assert!(Codec::Zstd.decompress(&packed, LIMIT).as_ref() == Ok(&bytes), "level {level}");
+                let limit = bytes.len() - 1;
+                let refused = Codec::Zstd.decompress(&packed, DecompressLimit(limit));
+                assert!(refused == Err(CodecError::TooLarge { limit }), "level {level}");
+            }
+        }
+    }
+
     #[test]
     fn what_ruzstd_writes_is_read_and_damage_is_never_a_panic() {
         use ruzstd::encoding::{CompressionLevel, compress_to_vec};

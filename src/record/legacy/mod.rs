@@ -123,6 +123,9 @@ impl LegacyBatch {
 
     /// The records, decompressed to at most `limit` bytes.
     ///
+    /// None has an offset past [`LegacyBatch::last_offset`], unless that is 0: an old librdkafka left it so, and the
+    /// first leader that appended the entry gave it another.
+    ///
     /// # Errors
     ///
     /// [`RecordError::Codec`] if they cannot be decompressed within the limit, else what is wrong with a message inside.
