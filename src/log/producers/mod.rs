@@ -55,6 +55,7 @@ pub struct ProducerState {
 
 /// What [`ProducerState::check`] says of an append that is allowed.
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "the large one is the usual one, and lives for one append")]
 pub enum Verdict {
     /// A client sent again what is here already: answer with the offsets and the timestamp of the first time.
     Duplicate(BatchMeta),
