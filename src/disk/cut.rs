@@ -53,8 +53,16 @@ impl<D: Disk> LogFile<D> {
 
     /// The mark must not say that more is flushed than will be there: it goes back before the bytes do.
     fn mark_before_cut(&mut self, cut: bool) -> Result<(), DiskError> {
+        if !cut {
+            return Ok(());
+        }
+        // Kafka's rule: what comes in the place of what goes was not compacted.
+        let active = self.log.active_segment().base_offset;
+        if self.dir.cleaned(&self.partition) > Some(active) {
+            self.dir.note_cleaned(&self.partition, active)?;
+        }
         // Twice, into both copies: should one rot, the other must not tell of what was there before.
-        for _ in 0..if cut { 2 } else { 0 } {
+        for _ in 0..2 {
             self.note_mark()?;
             self.dir.sync_marks()?;
         }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::disk::block_sums::{BlockSums, KnownSums};
 use crate::disk::handles::Handles;
+use crate::disk::swap;
 use crate::disk::{Disk, DiskError, DiskErrorKind, DiskFile, DiskPath, OpenHow};
 use crate::log::{DiskOp, Effect, FileId, FileName, Log, OpFailure, Part, Remove, SegmentFiles, Sync};
 use crate::offset::Offset;
@@ -223,27 +224,17 @@ impl<D: Disk> Lanes<D> {
         file.write_full(0, bytes)
     }
 
-    /// The compacted segment's files lose their `.swap`; what they replace goes first, so that whatever is cut short
-    /// here is finished by the next opening.
+    /// The compacted segment's files lose their `.swap`, and what they replace goes. Readers that hold it keep its bytes.
     fn swap(&mut self, base: Offset, files: &SegmentFiles, replaces: &[Offset]) -> Result<(), DiskError> {
+        swap::install(&self.disk, &self.dir, base, replaces.iter().copied(), files.txn_index.is_some())?;
         for old in replaces {
             self.sums.removed(*old);
-            let names = segment_names(*old);
-            for name in names {
+            for name in segment_names(*old) {
                 self.handles.forget_name(name);
-                self.remove_name(name)?;
-            }
-        }
-        // The batches come last: as long as they have their `.swap`, the next opening knows what is to be finished.
-        for name in segment_names(base).into_iter().rev() {
-            let from = self.dir.entry(format!("{name}.swap"));
-            match self.disk.rename(&from, &self.dir.entry(name)) {
-                Err(error) if error.kind == DiskErrorKind::NotFound => {}
-                outcome => outcome?,
             }
         }
         self.adopt(base, files);
-        self.disk.sync_dir(&self.dir)
+        Ok(())
     }
 }
 

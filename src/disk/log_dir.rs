@@ -19,6 +19,7 @@ const LOCK: &str = ".lock";
 const CLEAN: &str = ".kafka_cleanshutdown";
 const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
+const CLEANED: &str = "cleaner-offset-checkpoint";
 const LOG_STARTS: &str = "log-start-offset-checkpoint";
 
 /// An open log directory. Nobody else opens it until this is dropped.
@@ -31,6 +32,7 @@ pub struct LogDir<D: Disk> {
     recovery_points: OffsetCheckpoint,
     high_watermarks: OffsetCheckpoint,
     log_starts: OffsetCheckpoint,
+    cleaned: OffsetCheckpoint,
     unreadable: Vec<String>,
     /// Logs that were opened here and not closed yet.
     open: BTreeSet<TopicPartition>,
@@ -60,6 +62,7 @@ impl<D: Disk> LogDir<D> {
         let recovery_points = read(RECOVERY_POINTS)?;
         let high_watermarks = read(HIGH_WATERMARKS)?;
         let log_starts = read(LOG_STARTS)?;
+        let cleaned = read(CLEANED)?;
         let was_clean = read_if_there(&disk, CLEAN)?.is_some();
         if was_clean {
             disk.remove(&root.entry(CLEAN)).map_err(OpenError::Dir)?;
@@ -74,6 +77,7 @@ impl<D: Disk> LogDir<D> {
             recovery_points,
             high_watermarks,
             log_starts,
+            cleaned,
             unreadable,
             open,
             closed,
@@ -119,6 +123,28 @@ impl<D: Disk> LogDir<D> {
             // Without a mark more is read at the next opening, and that is all.
             Err(_) => Ok(()),
         }
+    }
+
+    /// What was flushed of a log when its mark was last written.
+    pub(crate) fn mark_of(&self, partition: &TopicPartition) -> Option<&FlushedMark> {
+        self.marks.marks().find(partition)
+    }
+
+    /// Up to where a log was compacted.
+    pub(crate) fn cleaned(&self, partition: &TopicPartition) -> Option<Offset> {
+        self.cleaned.offsets.get(partition).copied()
+    }
+
+    /// Notes, durably, up to where a log was compacted.
+    pub(crate) fn note_cleaned(&mut self, partition: &TopicPartition, to: Offset) -> Result<(), DiskError> {
+        if self.cleaned(partition) == Some(to) {
+            return Ok(());
+        }
+        let mut cleaned = self.cleaned.clone();
+        cleaned.offsets.insert(partition.clone(), to);
+        replace(&self.disk, &DiskPath::root(), CLEANED, &cleaned.encode())?;
+        self.cleaned = cleaned;
+        Ok(())
     }
 
     pub(crate) fn sync_marks(&mut self) -> Result<(), DiskError> {

@@ -32,6 +32,9 @@ pub struct OpenOptions {
     pub open_files_max: usize,
     /// The most bytes that the records of one batch may decompress to.
     pub decompress_limit: DecompressLimit,
+    /// The most bytes that compaction takes for its map of keys, 24 for each: Kafka's `log.cleaner.dedupe.buffer.size`. A
+    /// smaller one makes a log that is larger take several compactions.
+    pub compaction_map_bytes: usize,
 }
 
 impl Default for OpenOptions {
@@ -42,6 +45,7 @@ impl Default for OpenOptions {
             high_watermark: HighWatermarkRule::default(),
             open_files_max: 64,
             decompress_limit: DecompressLimit::default(),
+            compaction_map_bytes: 128 << 20,
         }
     }
 }
@@ -455,6 +459,12 @@ impl<D: Disk> LogFile<D> {
             Err(error) if error.kind == DiskErrorKind::NoSpace => Ok(()),
             outcome => outcome,
         }
+    }
+
+    /// Writes the mark, which must not trail now.
+    pub(super) fn write_mark(&mut self) -> Result<(), DiskError> {
+        let mark = self.log.mark(Closing::Open);
+        self.dir.write_mark(&self.partition, &mark)
     }
 
     pub(super) fn handle(&mut self, file: crate::log::FileId) -> Result<std::sync::Arc<Handle<D::File>>, DiskError> {

@@ -5,6 +5,7 @@
 //! [`FileDisk`] is the real file system.
 
 mod block_sums;
+mod compact;
 mod cut;
 pub mod dirs;
 mod error;
@@ -23,11 +24,13 @@ mod path;
 mod reader;
 mod report;
 mod sums;
+mod swap;
 
 use std::ffi::OsString;
 
 use bytes::Bytes;
 
+pub use compact::{CompactFault, CompactionReport};
 pub use cut::TruncateFault;
 pub use error::{DiskCall, DiskError, DiskErrorKind};
 pub use file::{FileDisk, FileDiskFile, FileDiskLock};

@@ -17,6 +17,7 @@
 mod acknowledged;
 mod append;
 mod checkpoint;
+pub mod clean;
 mod config;
 mod epochs;
 mod index;
@@ -374,6 +375,11 @@ impl Log {
     /// The indexes of a segment, if they are in memory.
     pub(crate) fn indexes_of(&self, base: Offset) -> Option<&Indexes> {
         self.segments.get(&base).and_then(|segment| segment.indexes.as_ref())
+    }
+
+    /// Takes no more: what the driver has left behind must be put right by an opening first.
+    pub(crate) fn give_up(&mut self, why: String) {
+        self.poison(why);
     }
 
     fn is_good(&self) -> bool {

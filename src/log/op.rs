@@ -35,6 +35,8 @@ pub enum FileName {
     Snapshot(Offset),
     /// Our own: checksums of a sealed segment's blocks and index files.
     Sums(Offset),
+    /// Our own, only ever with `.swap`: what a compacted segment replaces.
+    Replaces(Offset),
     /// Where each leader epoch begins.
     LeaderEpochs,
     /// The topic's id.
@@ -61,6 +63,7 @@ impl FileName {
             "txnindex" => Some(Self::TxnIndex(base)),
             "snapshot" => Some(Self::Snapshot(base)),
             "sums" => Some(Self::Sums(base)),
+            "replaces" => Some(Self::Replaces(base)),
             _ => None,
         }
     }
@@ -73,7 +76,8 @@ impl FileName {
             | Self::TimeIndex(base)
             | Self::TxnIndex(base)
             | Self::Snapshot(base)
-            | Self::Sums(base) => Some(base),
+            | Self::Sums(base)
+            | Self::Replaces(base) => Some(base),
             Self::LeaderEpochs | Self::PartitionMetadata => None,
         }
     }
@@ -88,6 +92,7 @@ impl fmt::Display for FileName {
             Self::TxnIndex(base) => write!(f, "{:020}.txnindex", base.get()),
             Self::Snapshot(base) => write!(f, "{:020}.snapshot", base.get()),
             Self::Sums(base) => write!(f, "{:020}.sums", base.get()),
+            Self::Replaces(base) => write!(f, "{:020}.replaces", base.get()),
             Self::LeaderEpochs => f.write_str("leader-epoch-checkpoint"),
             Self::PartitionMetadata => f.write_str("partition.metadata"),
         }

@@ -26,6 +26,14 @@ pub enum ReplaceError {
         /// The base of that segment.
         segment: Offset,
     },
+    /// A segment it was made of ends above the last stable offset.
+    #[error("the segment at {segment} ends above the last stable offset {last_stable_offset}")]
+    Unstable {
+        /// The base of that segment.
+        segment: Offset,
+        /// The end of what no open transaction precedes.
+        last_stable_offset: Offset,
+    },
     /// It has other offsets than what it was made of.
     #[error("compacted segment from {base} to {next} does not fit in the place of its inputs")]
     Misfit {
@@ -45,10 +53,12 @@ impl Log {
     pub fn replace(&mut self, replacement: Replacement, out: &mut Vec<Effect>) -> Result<(), ReplaceError> {
         self.check_current(&replacement)?;
         let Replacement { inputs, output } = replacement;
+        let mut end = output.next;
         for (base, file) in &inputs {
-            self.segments.remove(base);
+            end = self.segments.remove(base).map_or(end, |gone| end.max(gone.next));
             self.unsynced.remove(file);
         }
+        self.tail.uncache_below(end);
         let has_aborted = !output.aborted.is_empty();
         let files = SegmentFiles {
             log: self.new_file(),
@@ -94,6 +104,11 @@ impl Log {
                 }
                 _ => return Err(ReplaceError::Stale { segment: *base }),
             }
+        }
+        let last_stable_offset = self.last_stable_offset();
+        if next > last_stable_offset {
+            let segment = replacement.inputs.last().map_or(first.0, |last| last.0);
+            return Err(ReplaceError::Unstable { segment, last_stable_offset });
         }
         if output.base != first.0 || output.next > next {
             return Err(misfit);

@@ -89,6 +89,16 @@ impl Tail {
         }
     }
 
+    /// Forgets the bytes of batches that begin below `to`: the log has others there now.
+    pub(crate) fn uncache_below(&mut self, to: Offset) {
+        while let Some(first) = self.cached.front()
+            && first.base_offset() < to
+        {
+            self.cached_bytes -= u64::from(first.size());
+            self.cached.pop_front();
+        }
+    }
+
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::disk::open::files::{Files, Unfinished};
+use crate::disk::open::files::{Files, Unfinished, read_small};
 use crate::disk::open::segments::scan_file;
 use crate::disk::report::{Leftover, LeftoverAction, RecoveryReport};
-use crate::disk::{Disk, DiskError, DiskFile, DiskPath, OpenHow};
+use crate::disk::swap::{self, Replaces};
+use crate::disk::{Disk, DiskError, DiskErrorKind, DiskFile, DiskPath, OpenHow};
 use crate::log::{EpochCache, FileName, Indexes, ProducerState, ScanStart, TxnIndex, UnknownProducer};
 use crate::offset::Offset;
 
@@ -16,20 +17,28 @@ pub(crate) fn finish<D: Disk>(
     files: &mut Files,
     report: &mut RecoveryReport,
 ) -> Result<(), DiskError> {
-    if files.unfinished.is_empty() {
+    // A note of ours that has lost its `.swap`: Kafka has finished what it was about.
+    let notes: Vec<FileName> =
+        files.others.keys().filter(|name| matches!(name, FileName::Replaces(_))).copied().collect();
+    if files.unfinished.is_empty() && notes.is_empty() {
         return Ok(());
     }
     let mut leftovers = Leftovers { disk, dir, report };
+    leftovers.remove_all(notes.iter().map(FileName::to_string).collect())?;
     for kind in [Unfinished::Deleted, Unfinished::Temporary] {
         leftovers.remove_all(files.unfinished.remove(&kind).unwrap_or_default())?;
     }
     let cleaned = files.unfinished.remove(&Unfinished::Cleaned).unwrap_or_default();
     let mut swaps = files.unfinished.remove(&Unfinished::Swap).unwrap_or_default();
-    // A segment that was being split leaves parts with a `.swap` above one that was never complete.
+    // What is not complete is undone whole: of a segment that was being split, the parts above it too.
     if let Some(incomplete) = cleaned.iter().filter_map(|name| base_of(name)).min() {
-        let undone = swaps.iter().filter(|name| base_of(name) >= Some(incomplete)).cloned().collect();
-        leftovers.remove_all(undone)?;
+        let undone: BTreeSet<String> = swaps.iter().filter(|name| base_of(name) >= Some(incomplete)).cloned().collect();
         swaps.retain(|name| base_of(name) < Some(incomplete));
+        if !undone.is_empty() {
+            // The one tells that the others do not count, so it must not go first.
+            leftovers.remove_all(undone)?;
+            disk.sync_dir(dir)?;
+        }
     }
     leftovers.remove_all(cleaned)?;
     leftovers.install(files, swaps)?;
@@ -53,38 +62,37 @@ impl<D: Disk> Leftovers<'_, D> {
         Ok(())
     }
 
-    /// Puts complete segments in their place: what they replace goes first.
-    fn install(&mut self, files: &mut Files, swaps: BTreeSet<String>) -> Result<(), DiskError> {
-        let logs: BTreeSet<Offset> = swaps
-            .iter()
-            .filter_map(|name| match Unfinished::parse(name) {
-                Some((_, FileName::Log(base))) => Some(base),
-                _ => None,
-            })
-            .collect();
-        let mut end = Offset::ZERO;
-        for base in &logs {
-            end = end.max(self.next_offset(*base)?);
+    /// Puts complete segments in their place, the lowest first.
+    fn install(&mut self, files: &Files, swaps: BTreeSet<String>) -> Result<(), DiskError> {
+        let of_base = |base: Offset| swaps.iter().filter(move |name| base_of(name) == Some(base));
+        let is_log = |name: &&String| matches!(Unfinished::parse(name), Some((_, FileName::Log(_))));
+        let bases: BTreeSet<Offset> = swaps.iter().filter(is_log).filter_map(|name| base_of(name)).collect();
+        for base in &bases {
+            let (end, has_txn_index) = match self.note(*base)? {
+                Some(note) => (note.end, note.has_txn_index),
+                // Kafka's: what begins below the offset behind its last batch is replaced.
+                None => (self.next_offset(*base)?, swaps.contains(&format!("{}.swap", FileName::TxnIndex(*base)))),
+            };
+            let logs: Vec<FileName> = files.logs.keys().map(|base| FileName::Log(*base)).collect();
+            let mut replaced = swap::bases_between(files.others.keys().chain(&logs), *base, end);
+            // One that waits for its own place replaces others itself.
+            replaced.retain(|other| !bases.contains(other));
+            swap::install(self.disk, self.dir, *base, replaced, has_txn_index)?;
+            let installed = |name: &String| Leftover { name: name.clone(), action: LeftoverAction::Installed };
+            self.report.leftovers.extend(of_base(*base).map(installed));
         }
-        if let Some(first) = logs.first() {
-            let replaced: Vec<Offset> = files.logs.range(*first..end).map(|(base, _)| *base).collect();
-            for base in replaced.into_iter().rev() {
-                files.remove_segment(self.disk, self.dir, base)?;
-            }
+        // Beside batches that have their place already nothing is missing.
+        let stray = swaps.iter().filter(|name| base_of(name).is_none_or(|base| !bases.contains(&base)));
+        self.remove_all(stray.cloned().collect())
+    }
+
+    /// What is noted about the compacted segment at `base`.
+    fn note(&self, base: Offset) -> Result<Option<Replaces>, DiskError> {
+        match read_small(self.disk, &swap::swap_path(self.dir, FileName::Replaces(base))) {
+            Ok(bytes) => Ok(Replaces::parse(&bytes)),
+            Err(error) if error.kind == DiskErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
         }
-        for name in swaps.into_iter().rev() {
-            let base = base_of(&name);
-            let Some((_, target)) = Unfinished::parse(&name) else { continue };
-            if !base.is_some_and(|base| logs.contains(&base)) {
-                // Beside batches that have their place already an index is made again.
-                self.disk.remove(&self.dir.entry(&name))?;
-                self.report.leftovers.push(Leftover { name, action: LeftoverAction::Removed });
-                continue;
-            }
-            self.disk.rename(&self.dir.entry(&name), &self.dir.entry(target))?;
-            self.report.leftovers.push(Leftover { name, action: LeftoverAction::Installed });
-        }
-        Ok(())
     }
 
     /// The offset behind the last batch of a complete segment.
