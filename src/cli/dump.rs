@@ -113,7 +113,7 @@ pub fn dump_bytes(
 /// # Errors
 ///
 /// What `source` or `out` reports. Bytes are never an error, whatever they are.
-fn dump_source(
+pub(crate) fn dump_source(
     source: &impl Source,
     name: &str,
     form: Form,

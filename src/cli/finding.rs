@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::disk::{AppendFault, DiskError, OpenError};
+use crate::disk::{AppendFault, DiskError, MarksError, OpenError};
 use crate::offset::Offset;
 use crate::record::BuildError;
 
@@ -73,6 +73,9 @@ pub enum CliError {
     /// A batch could not be appended.
     #[error(transparent)]
     Append(Box<AppendFault>),
+    /// The flushed marks cannot be understood.
+    #[error(transparent)]
+    Marks(Box<MarksError>),
     /// The disk failed.
     #[error(transparent)]
     Disk(#[from] DiskError),

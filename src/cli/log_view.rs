@@ -28,6 +28,7 @@ use crate::offset::Offset;
 use crate::record::{BatchError, DecompressLimit, Entry};
 
 /// A partition's log, for reading.
+#[derive(Clone)]
 pub(crate) struct LogView {
     dir: PathBuf,
     log_start_offset: Offset,
@@ -37,7 +38,14 @@ pub(crate) struct LogView {
 /// What a reader comes to.
 pub(crate) enum Seen {
     /// A batch.
-    Batch(Entry),
+    Batch {
+        /// The base of its segment.
+        segment: Offset,
+        /// Where it begins in the segment's file, in bytes.
+        position: u64,
+        /// The batch.
+        entry: Entry,
+    },
     /// Bytes that are none.
     Damaged {
         /// The file.
@@ -77,6 +85,11 @@ impl LogView {
         Ok(this)
     }
 
+    /// Where a file of the log is.
+    pub(crate) fn path_of(&self, name: FileName) -> PathBuf {
+        self.dir.join(name.to_string())
+    }
+
     /// The first readable offset.
     pub(crate) fn log_start_offset(&self) -> Offset {
         self.log_start_offset
@@ -112,7 +125,7 @@ impl LogView {
                 on_progress(position, end);
                 let seen = match found {
                     Found::Batch { entry, .. } if entry.next_offset() <= from => continue,
-                    Found::Batch { entry, .. } => Seen::Batch(entry),
+                    Found::Batch { position, entry, .. } => Seen::Batch { segment: base, position, entry },
                     Found::Damaged { position, size, damage, .. } => {
                         let reaches_the_end = position + size >= end && self.next_segment(Some(base))?.is_none();
                         let is_torn_tail = reaches_the_end && self.is_torn(base, position, &damage);
@@ -162,13 +175,18 @@ impl LogView {
 
     /// Where the index says that a batch at or below `offset` begins.
     fn position_hint(&self, base: Offset, offset: Offset) -> u64 {
-        let path = self.dir.join(FileName::OffsetIndex(base).to_string());
         // An index that cannot be read is no hint, and no error: it can be made again.
-        let Ok(bytes) = small(&path) else { return 0 };
-        // Space that was taken in advance is not in order with the entries before it.
+        let bytes = self.index(base).unwrap_or_default();
+        OffsetIndexView::new(base, &bytes).map_or(0, |view| view.lookup(offset).1.into())
+    }
+
+    /// The bytes of a segment's offset index, without the space that was taken in advance: that is not in order with
+    /// the entries before it.
+    pub(crate) fn index(&self, base: Offset) -> Result<Bytes, CliError> {
+        let bytes = small(&self.path_of(FileName::OffsetIndex(base)))?;
         let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
         let used = used.next_multiple_of(OffsetIndex::ENTRY_BYTES).min(bytes.len());
-        OffsetIndexView::new(base, &bytes[..used]).map_or(0, |view| view.lookup(offset).1.into())
+        Ok(bytes.slice(..used))
     }
 }
 
@@ -180,7 +198,7 @@ fn is_at_most(entry: &Entry, offset: Offset) -> bool {
 const SMALL_BYTES_MAX: u64 = 64 << 20;
 
 /// A small file, whole; empty if it is not there.
-fn small(path: &Path) -> Result<Bytes, CliError> {
+pub(crate) fn small(path: &Path) -> Result<Bytes, CliError> {
     let failed = |source| CliError::Read { path: path.to_owned(), source };
     let file = match paths::open(path) {
         Ok(file) => file,

@@ -22,7 +22,9 @@ mod paths;
 mod printer;
 mod progress;
 mod read;
+mod repair;
 mod source;
+mod verify;
 mod walk;
 mod world;
 
@@ -37,6 +39,8 @@ pub use dump::{BatchFormat, DumpArgs, dump_bytes};
 pub use finding::{CliError, Finding};
 pub use printer::{Form, Records};
 pub use read::ReadArgs;
+pub use repair::RepairArgs;
+pub use verify::VerifyArgs;
 
 /// Apache Kafka's storage engine: appends to logs, reads them, and looks into log directories.
 #[derive(Clone, Debug, Parser)]
@@ -51,6 +55,8 @@ enum Command {
     Append(AppendArgs),
     Dump(DumpArgs),
     Read(ReadArgs),
+    Verify(VerifyArgs),
+    Repair(RepairArgs),
 }
 
 impl Cli {
@@ -64,6 +70,8 @@ impl Cli {
             }
             Command::Dump(args) => args.run(out, &mut complain),
             Command::Read(args) => args.run(out, &mut complain),
+            Command::Verify(args) => args.run(out, &mut complain),
+            Command::Repair(args) => args.run(out, &mut complain),
         };
         match done {
             Ok(finding) => finding.into(),

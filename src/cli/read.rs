@@ -113,7 +113,7 @@ impl ReadArgs {
         if reading.left > 0 {
             let mut progress = Progress::new(&self.partition.to_string(), io::stdout().is_terminal());
             let visit = |seen| match seen {
-                Seen::Batch(entry) => reading.print(&entry, &mut out, &mut finding, note),
+                Seen::Batch { entry, .. } => reading.print(&entry, &mut out, &mut finding, note),
                 Seen::Damaged { path, position, size, damage, is_torn_tail } => {
                     if !is_torn_tail {
                         finding = Finding::Damage;
@@ -232,7 +232,7 @@ impl Fates {
         let mut open: BTreeMap<ProducerId, Offset> = BTreeMap::new();
         let mut end = view.log_start_offset();
         let visit = |seen| {
-            let Seen::Batch(entry) = seen else { return Ok(Wants::More) };
+            let Seen::Batch { entry, .. } = seen else { return Ok(Wants::More) };
             end = entry.next_offset();
             let (Some(producer), Some(batch)) = (entry.producer(), entry.as_batch()) else { return Ok(Wants::More) };
             if !entry.is_transactional() {

@@ -1,0 +1,159 @@
+//! `ottla verify` and `ottla repair`, as a user runs them.
+
+#![cfg(feature = "cli")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::disallowed_methods, reason = "log directories are files")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+fn run(args: &[&str], input: &[u8]) -> (i32, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ottla"))
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    let done = child.wait_with_output().unwrap();
+    let text = [done.stdout, done.stderr].concat();
+    (done.status.code().unwrap(), String::from_utf8_lossy(&text).into_owned())
+}
+
+fn golden(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(path)
+}
+
+/// Every file below a directory, with its bytes.
+fn image(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(image(&path));
+        } else {
+            let bytes = fs::read(&path).unwrap();
+            files.insert(path, bytes);
+        }
+    }
+    files
+}
+
+/// A closed log of 3,000 lines in several segments, and its directory.
+fn log() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let lines: String = (0..3000).map(|number| format!("line {number}\n")).collect();
+    let args = ["--batch-bytes", "1000", "--segment-bytes", "20000"];
+    let (code, text) = run(&[&["append", dir.path().to_str().unwrap(), "t-0"][..], &args].concat(), lines.as_bytes());
+    assert_eq!(code, 0, "{text}");
+    dir
+}
+
+/// The segments, in order.
+fn segments(dir: &Path) -> Vec<PathBuf> {
+    let files = image(&dir.join("t-0"));
+    files.into_keys().filter(|path| path.extension().is_some_and(|extension| extension == "log")).collect()
+}
+
+#[test]
+fn directories_written_by_kafka_verify_as_clean_and_are_not_touched() {
+    for dir in ["kafka-4.3/clean", "kafka-4.3/killed", "kafka-2.8/clean"] {
+        let before = image(&golden(dir));
+        let (code, text) = run(&["verify", golden(dir).to_str().unwrap()], b"");
+        assert_eq!((code, text.contains("DAMAGED")), (0, false), "{text}");
+        assert!(image(&golden(dir)) == before);
+    }
+}
+
+#[test]
+fn what_was_appended_verifies_as_clean_and_there_is_nothing_to_repair() {
+    let dir = log();
+    let path = dir.path().to_str().unwrap();
+    let (code, text) = run(&["verify", path], b"");
+    assert_eq!(code, 0, "{text}");
+    assert!(text.starts_with("t-0: offsets 0 to 3000, "), "{text}");
+    assert!(text.ends_with(" 3000 records: clean\n"), "{text}");
+    let before = image(dir.path());
+    assert_eq!(run(&["repair", path], b""), (0, "t-0: nothing to repair\n".to_owned()));
+    assert_eq!(run(&["repair", path, "--write"], b""), (0, "t-0: nothing to repair\n".to_owned()));
+    assert!(image(dir.path()) == before, "a repair of nothing changes nothing");
+}
+
+#[test]
+fn a_flipped_bit_anywhere_in_a_sealed_segment_is_found() {
+    let dir = log();
+    let segment = &segments(dir.path())[0];
+    let whole = fs::read(segment).unwrap();
+    for at in [0, 5, 9, 13, 16, 18, 30, 60, 100, whole.len() / 2, whole.len() - 1] {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x10;
+        fs::write(segment, &bytes).unwrap();
+        let (code, text) = run(&["verify", dir.path().to_str().unwrap()], b"");
+        assert_eq!(code, 1, "byte {at}: {text}");
+        assert!(text.contains("DAMAGED"), "{text}");
+    }
+}
+
+#[test]
+fn a_repair_names_what_is_lost_keeps_the_old_files_and_leaves_all_else_readable() {
+    let dir = log();
+    let path = dir.path().to_str().unwrap();
+    let segment = segments(dir.path())[1].clone();
+    let whole = fs::read(&segment).unwrap();
+    let mut bytes = whole.clone();
+    // Within the records of the first batch.
+    bytes[200] ^= 1;
+    fs::write(&segment, &bytes).unwrap();
+    let (_, before) = run(&["read", path, "t-0"], b"");
+
+    let untouched = image(dir.path());
+    let (code, text) = run(&["repair", path], b"");
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("would be lost\n") && text.ends_with("nothing was changed; --write repairs\n"), "{text}");
+    assert!(image(dir.path()) == untouched);
+
+    let (code, text) = run(&["repair", path, "--write"], b"");
+    assert_eq!(code, 1, "{text}");
+    let aside = PathBuf::from(format!("{}.damaged-1", segment.display()));
+    assert!(fs::read(&aside).unwrap() == bytes, "the old file is kept");
+
+    let (code, text) = run(&["verify", path], b"");
+    assert_eq!(code, 0, "{text}");
+    let (code, after) = run(&["read", path, "t-0"], b"");
+    assert_eq!(code, 0, "{after}");
+    let readable: Vec<&str> = before.lines().filter(|line| line.starts_with("line ")).collect();
+    assert_eq!(after.lines().collect::<Vec<_>>(), readable);
+    assert!((2800..3000).contains(&readable.len()), "{} lines left", readable.len());
+
+    // Life goes on behind the end, not in the gap.
+    assert_eq!(run(&["append", path, "t-0"], b"next\n").0, 0);
+    let (_, last) = run(&["read", path, "t-0", "--json", "--from", "3000"], b"");
+    assert!(last.starts_with("{\"offset\":3000,"), "{last}");
+}
+
+#[test]
+fn a_repair_beside_a_writer_is_refused() {
+    let dir = log();
+    let path = dir.path().to_str().unwrap();
+    let mut writer = Command::new(env!("CARGO_BIN_EXE_ottla"))
+        .args(["append", path, "t-0", "--acks"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = writer.stdin.take().unwrap();
+    stdin.write_all(b"one more\n").unwrap();
+    let mut ack = [0; 4];
+    std::io::Read::read_exact(&mut writer.stdout.take().unwrap(), &mut ack).unwrap();
+    let (code, text) = run(&["repair", path, "--write"], b"");
+    assert_eq!(code, 3);
+    assert!(text.contains("already open"), "{text}");
+    let (code, text) = run(&["verify", path], b"");
+    assert_eq!(code, 0, "{text}");
+    drop(stdin);
+    writer.wait().unwrap();
+}
