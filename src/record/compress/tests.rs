@@ -366,10 +366,10 @@ mod zstd {
 
     #[cfg(feature = "zstd-encoder")]
     #[test]
-    fn what_the_c_library_writes_at_any_level_is_read() {
+    fn what_the_c_library_writes_is_read() {
         let words = noise(12_000).iter().map(|byte| format!("word{} ", byte % 97)).collect::<String>();
         let bytes = [noise(30_000), words.into_bytes(), noise(30_000), vec![0; 60_000]].concat();
-        for level in [-131_072, 1, 3, 19, 22] {
+        for level in [-131_072, 1, 3, 9] {
             let mut whole = Vec::new();
             Codec::Zstd.compress(Some(level), &bytes, &mut whole).unwrap();
             // As Kafka writes it: without knowing the size, and so with the window of the level.
