@@ -112,11 +112,14 @@ impl Subject for SecondKafka {
 fn kafka_agrees_with_itself() {
     let java = Java::ready();
     let mut arena = Arena::new(&java, KafkaTwice::new(&java, |_, _| {}));
-    let script = crate::generate::script(&mut Rng::new(11), setting("OTTLA_ORACLE_OPS", 1500) as usize);
-    match arena.run(&script) {
-        Ok(counts) => println!("{counts:?}"),
-        Err(found) => panic!("{found}"),
+    let mut all = Counts::default();
+    let first = setting("OTTLA_ORACLE_SEED", 11);
+    for seed in first..first + setting("OTTLA_ORACLE_SEEDS", 2) {
+        let script = crate::generate::script(&mut Rng::new(seed), setting("OTTLA_ORACLE_OPS", 500) as usize);
+        let counts = arena.run(&script);
+        all.add(&counts.unwrap_or_else(|found| panic!("seed {seed}, {found}")));
     }
+    println!("{all:?}");
 }
 
 #[test]

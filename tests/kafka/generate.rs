@@ -2,8 +2,8 @@
 
 use crate::rng::Rng;
 use crate::script::{
-    Cleanup, Clock, Codec, Compression, Damage, Date, Dated, Flaw, Isolation, Kind, Op, Script, Settings, Verdict,
-    Words,
+    Cleanup, Clock, Codec, Compression, Damage, Date, Dated, Flaw, Isolation, Kind, Leader, Op, Script, Settings,
+    Verdict, Words,
 };
 
 /// A script of `length` operations.
@@ -111,7 +111,7 @@ fn other(rng: &mut Rng, compacted: bool) -> Op {
             Op::Offsets { producer: producer(rng, Kind::Transactional), epoch: 0, records: 2, salt: rng.below(1 << 32) }
         }
         6..=7 => Op::Flawed { flaw: rng.pick(Flaw::ALL), codec: codec(rng, compacted), salt: rng.below(1 << 32) },
-        _ => Op::Reign { by: rng.pick(&[1, 1, 3]) },
+        _ => Op::Reign { by: rng.pick(&[1, 1, 3]), leader: rng.pick(Leader::ALL) },
     }
 }
 

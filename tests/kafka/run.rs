@@ -111,10 +111,12 @@ impl<S: Subject> Pair<'_, S> {
     fn step(&mut self, op: &Op) -> Result<(), String> {
         match op {
             Op::Close {} => {
+                self.count(op, true);
                 self.close()?;
                 self.open(true)
             }
             Op::Kill { damage, amount, salt } => {
+                self.count(op, true);
                 self.both(&Request::Kill)?;
                 for folder in &self.folders {
                     files::damage(folder, *damage, *amount, *salt, self.world.state.recovery_point);
@@ -142,11 +144,14 @@ impl<S: Subject> Pair<'_, S> {
         let answer = self.both(&request)?;
         let state = self.kafka.state();
         self.follow(&request, &answer, &state)?;
-        let refused = matches!(answer, Answer::Refused(_));
-        let verb = self.counts.verbs.entry(op.word()).or_default();
-        *verb = (verb.0 + u64::from(!refused), verb.1 + u64::from(refused));
+        self.count(op, !matches!(answer, Answer::Refused(_)));
         self.world.learn(op, &request, &answer, state);
         self.same_state()
+    }
+
+    fn count(&mut self, op: &Op, accepted: bool) {
+        let verb = self.counts.verbs.entry(op.word()).or_default();
+        *if accepted { &mut verb.0 } else { &mut verb.1 } += 1;
     }
 
     /// Asks both and compares; Kafka's answer.

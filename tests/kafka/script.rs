@@ -77,6 +77,7 @@ words! {
         TooEarly "too-early",
     }
     Kind { Plain "plain", Idempotent "idempotent", Transactional "transactional" }
+    Leader { Here "here", Elsewhere "elsewhere" }
     Verdict { Commit "commit", Abort "abort" }
     /// What is wrong with a batch.
     Flaw {
@@ -184,8 +185,8 @@ operations! {
     Replicate "replicate" { batches: u64, records: u64, gap: i64, epoch: i64, kind: Kind, producer: usize, codec: Codec, salt: u64 }
     /// A marker as follower.
     ReplicateMarker "replicate-marker" { producer: usize, verdict: Verdict, epoch: i64, gap: i64 }
-    /// A new leader, `by` epochs later, which says so at its log end.
-    Reign "reign" { by: i64 }
+    /// A new leader, `by` epochs later; if it is this node, it says so at its log end.
+    Reign "reign" { by: i64, leader: Leader }
     /// The high watermark goes so much of the way to the log end.
     Advance "advance" { permille: i64 }
     /// A read from a place between log start and log end, or `beyond` it.

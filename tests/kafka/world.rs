@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::rng::Rng;
-use crate::script::{Codec, Date, Dated, Flaw, Isolation, Kind, Op, Settings, Verdict};
+use crate::script::{Codec, Date, Dated, Flaw, Isolation, Kind, Leader, Op, Settings, Verdict};
 use crate::subject::{self, Answer, Opening, Origin, Request, State, number};
 
 /// The first moment of every script: long past, as the oracle wants it.
@@ -94,9 +94,12 @@ impl World {
                 self.lead(bytes, Origin::Client, 0)
             }
             Op::Replicate { .. } | Op::ReplicateMarker { .. } => self.replicate(op, make),
-            Op::Reign { by } => {
+            Op::Reign { by, leader } => {
                 self.epoch += *by as i32;
-                Request::AssignEpoch { epoch: self.epoch }
+                match leader {
+                    Leader::Here => Request::AssignEpoch { epoch: self.epoch },
+                    Leader::Elsewhere => return None,
+                }
             }
             Op::Advance { permille } => {
                 let way = state.log_end - state.high_watermark;
@@ -187,13 +190,15 @@ impl World {
         if let Op::Replicate { batches, records, gap, epoch, kind, producer, codec, salt } = op {
             let mut at = (self.state.log_end + gap).max(0);
             let mut sequence = 0;
+            // A leader's epochs never fall: what ottla refuses, and Kafka forgets epochs for, is not tried here.
+            let least = self.state.epochs.last().map_or(0, |(latest, _)| *latest);
             for index in 0..*batches {
                 let mut batch = self.batch(*codec, *records, salt + index, Dated::Now);
                 self.sign(&mut batch, *kind, *producer, 0, sequence);
                 batch["base_offset"] = json!(at);
                 // Those before the last come from the reign before, if this is another.
                 let of = i64::from(self.epoch) + if index + 1 < *batches { (*epoch).min(0) } else { *epoch };
-                batch["leader_epoch"] = json!(of.max(0));
+                batch["leader_epoch"] = json!(of.max(least));
                 bytes.extend(make("make_batch", batch));
                 at += *records as i64;
                 sequence += *records as i64;
