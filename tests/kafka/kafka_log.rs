@@ -127,13 +127,14 @@ impl Subject for KafkaLog<'_> {
 
     fn state(&mut self) -> State {
         let said = self.ask("state", json!({})).expect("the log is open");
+        let log_start = int(&said["log_start"]);
         State {
-            log_start: int(&said["log_start"]),
+            log_start,
             log_end: int(&said["log_end"]),
             high_watermark: int(&said["high_watermark"]),
-            last_stable_offset: int(&said["last_stable_offset"]),
+            last_stable_offset: int(&said["last_stable_offset"]).max(log_start),
             recovery_point: int(&said["recovery_point"]),
-            first_unstable: said["first_unstable_offset"].as_i64(),
+            first_unstable: said["first_unstable_offset"].as_i64().map(|first| first.max(log_start)),
             segments: list(&said["segments"], |segment| (int(&segment["base"]), int(&segment["size"]))),
             epochs: list(&said["epochs"], |entry| (int(&entry[0]), int(&entry[1]))),
             producers: list(&said["producers"], producer),

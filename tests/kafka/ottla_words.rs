@@ -48,7 +48,8 @@ pub fn config(settings: &Settings) -> LogConfig {
 
 /// What the log says of itself.
 pub fn state(log: &Log) -> State {
-    let unstable = log.producers().first_unstable();
+    // Kafka counts what lies below the log start as stable.
+    let unstable = log.producers().first_unstable().map(|first| first.max(log.log_start_offset()));
     State {
         log_start: log.log_start_offset().as_i64(),
         log_end: log.log_end_offset().as_i64(),
@@ -61,7 +62,7 @@ pub fn state(log: &Log) -> State {
             .epochs()
             .entries()
             .iter()
-            .map(|entry| (i64::from(entry.epoch.as_i32()), entry.start.as_i64()))
+            .map(|entry| (i64::from(entry.epoch.as_i32()), entry.start_offset.as_i64()))
             .collect(),
         producers: log.producers().entries().map(producer).collect(),
     }

@@ -2,7 +2,7 @@
 //!
 //! The world learns from Kafka's answers alone, so that a script means the same whatever our log does with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -18,9 +18,13 @@ pub struct World {
     pub now: i64,
     pub settings: Settings,
     pub state: State,
+    /// Whether both logs agree on what is stable.
+    pub settled: bool,
     epoch: i32,
     coordinator_epoch: i64,
     producers: Vec<Writer>,
+    /// Where the log has ended: places between batches.
+    ends: BTreeSet<i64>,
     /// Where each batch of a producer went: (id, epoch, base sequence, last sequence) -> base offset.
     pub placed: BTreeMap<(i64, i64, i64, i64), i64>,
 }
@@ -44,9 +48,11 @@ impl World {
             now: START,
             settings,
             state: State::default(),
+            settled: true,
             epoch: 0,
             coordinator_epoch: 3,
             producers,
+            ends: BTreeSet::new(),
             placed: BTreeMap::new(),
         };
         // One producer is about to wrap: an unknown one may begin anywhere.
@@ -102,8 +108,13 @@ impl World {
                 }
             }
             Op::Advance { permille } => {
-                let way = state.log_end - state.high_watermark;
-                Request::AdvanceHighWatermark { to: state.high_watermark + way * permille / 1000 }
+                let target = state.high_watermark + (state.log_end - state.high_watermark) * permille / 1000;
+                // It is always the log end of some replica, so never within a batch.
+                let to = self.ends.range(..=target).next_back().copied()?;
+                if to <= state.high_watermark {
+                    return None;
+                }
+                Request::AdvanceHighWatermark { to }
             }
             Op::Read { permille, beyond, bytes, isolation } => {
                 let way = state.log_end - state.log_start;
@@ -118,7 +129,7 @@ impl World {
                     Date::At => self.now - back,
                 },
             },
-            Op::ByEpoch { back } => Request::EndOfEpoch { epoch: self.epoch - *back as i32 },
+            Op::ByEpoch { back } => Request::EndOfEpoch { epoch: (self.epoch - *back as i32).max(-1) },
             Op::Truncate { back } => Request::TruncateTo { to: (state.log_end - back).max(0) },
             Op::StartAt { ahead } => Request::StartAt { to: (state.log_end + ahead).max(0) },
             Op::Trim { permille, beyond } => {
@@ -153,7 +164,15 @@ impl World {
         }
         if state.log_end < end {
             self.placed.retain(|_, base| *base < state.log_end);
+            self.ends.retain(|known| *known < state.log_end);
         }
+        if let Answer::Appended { first, .. } = answer
+            && *first > end
+        {
+            // Kafka takes what lies in a gap for the place behind it.
+            self.ends.remove(&end);
+        }
+        self.ends.insert(state.log_end);
         self.state = state;
         for known in &self.state.producers {
             let writer = self.producers.iter_mut().find(|writer| writer.id == known.id);
@@ -190,11 +209,15 @@ impl World {
         if let Op::Replicate { batches, records, gap, epoch, kind, producer, codec, salt } = op {
             let mut at = (self.state.log_end + gap).max(0);
             let mut sequence = 0;
+            // While a transaction is open, its producer writes nothing else: no leader would have let it.
+            let id = self.producers[*producer].id;
+            let is_open = self.state.producers.iter().any(|known| known.id == id && known.transaction_from.is_some());
+            let kind = if is_open && *kind == Kind::Idempotent { Kind::Transactional } else { *kind };
             // A leader's epochs never fall: what ottla refuses, and Kafka forgets epochs for, is not tried here.
             let least = self.state.epochs.last().map_or(0, |(latest, _)| *latest);
             for index in 0..*batches {
                 let mut batch = self.batch(*codec, *records, salt + index, Dated::Now);
-                self.sign(&mut batch, *kind, *producer, 0, sequence);
+                self.sign(&mut batch, kind, *producer, 0, sequence);
                 batch["base_offset"] = json!(at);
                 // Those before the last come from the reign before, if this is another.
                 let of = i64::from(self.epoch) + if index + 1 < *batches { (*epoch).min(0) } else { *epoch };
