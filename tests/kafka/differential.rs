@@ -8,6 +8,7 @@ use crate::compare::MEANT;
 use crate::java::Java;
 use crate::kafka_log::KafkaLog;
 use crate::oracle::Oracle;
+use crate::ottla_log::OttlaBench;
 use crate::rng::Rng;
 use crate::run::{Bench, Counts, Disagreement, run};
 use crate::script::{Op, Script};
@@ -105,6 +106,42 @@ impl Subject for SecondKafka {
     fn state(&mut self) -> State {
         self.with(|log| log.state())
     }
+}
+
+#[test]
+#[ignore = "needs Java and Maven: see the head of main.rs"]
+fn our_log_does_what_kafkas_does() {
+    let java = Java::ready();
+    let mut arena = Arena::new(&java, OttlaBench);
+    let mut all = Counts::default();
+    let mut failures = Vec::new();
+    for (name, script) in scripts() {
+        match arena.run_or_shrink(&script) {
+            Ok(counts) => all.add(&counts),
+            Err((short, found)) => failures.push(format!("{name}, {found}\n\n{short}")),
+        }
+        if failures.len() == FAILURES_MAX {
+            break;
+        }
+    }
+    println!("{all:?}");
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// So many scripts that fail are enough: each takes many runs to make short.
+const FAILURES_MAX: usize = 8;
+
+/// The script that the environment names, or one for each seed.
+fn scripts() -> Box<dyn Iterator<Item = (String, Script)>> {
+    if let Ok(path) = std::env::var("OTTLA_ORACLE_SCRIPT") {
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let script = text.parse().unwrap_or_else(|error| panic!("{path}: {error}"));
+        return Box::new(std::iter::once((path, script)));
+    }
+    let first = setting("OTTLA_ORACLE_SEED", 1);
+    let length = setting("OTTLA_ORACLE_OPS", 500) as usize;
+    let seeds = first..first + setting("OTTLA_ORACLE_SEEDS", 40);
+    Box::new(seeds.map(move |seed| (format!("seed {seed}"), crate::generate::script(&mut Rng::new(seed), length))))
 }
 
 #[test]

@@ -29,6 +29,8 @@ mod java;
 mod kafka_log;
 mod node;
 mod oracle;
+mod ottla_log;
+mod ottla_words;
 mod readers;
 mod rng;
 mod run;

@@ -1,9 +1,9 @@
 //! What our log says, in the words of `subject`: Kafka's error codes, its numbers for "none", its order of fields.
 
 use ottla::epoch::{LeaderEpoch, ProducerEpoch, Sequence};
-use ottla::log::{AppendError, BatchMeta, Log, LogConfig, ProducerEntry, ProducerError};
-use ottla::log::Cleanup;
 use ottla::id::ProducerId;
+use ottla::log::Cleanup;
+use ottla::log::{AppendError, BatchMeta, Log, LogConfig, ProducerEntry, ProducerError};
 use ottla::offset::Offset;
 use ottla::record::{BatchError, CheckError, Codec, TimestampType, TopicCodec};
 

@@ -141,11 +141,20 @@ impl<S: Subject> Pair<'_, S> {
         let request = self.world.request(op, &mut make);
         parting?;
         let Some(request) = request else { return Ok(()) };
-        let answer = self.both(&request)?;
+        if matches!(request, Request::Append { .. })
+            && let Some(election) = self.world.election()
+        {
+            self.perform(op, &election)?;
+        }
+        self.perform(op, &request)
+    }
+
+    fn perform(&mut self, op: &Op, request: &Request) -> Result<(), String> {
+        let answer = self.both(request)?;
         let state = self.kafka.state();
-        self.follow(&request, &answer, &state)?;
+        self.follow(request, &answer, &state)?;
         self.count(op, !matches!(answer, Answer::Refused(_)));
-        self.world.learn(op, &request, &answer, state);
+        self.world.learn(op, request, &answer, state);
         if matches!(request, Request::TruncateTo { .. } | Request::StartAt { .. }) {
             return self.reloaded();
         }

@@ -21,6 +21,8 @@ pub struct World {
     /// Whether both logs agree on what is stable.
     pub settled: bool,
     epoch: i32,
+    /// Whether this node leads, and has said so at its log end, as every new leader does first.
+    leads: bool,
     coordinator_epoch: i64,
     producers: Vec<Writer>,
     /// Where the log has ended: places between batches.
@@ -50,6 +52,7 @@ impl World {
             state: State::default(),
             settled: true,
             epoch: 0,
+            leads: false,
             coordinator_epoch: 3,
             producers,
             ends: BTreeSet::new(),
@@ -69,6 +72,12 @@ impl World {
             log_start: self.state.log_start,
             high_watermark: self.state.high_watermark,
         }))
+    }
+
+    /// What a leader does before all else, if it has not done so.
+    pub fn election(&mut self) -> Option<Request> {
+        let first = !std::mem::replace(&mut self.leads, true);
+        first.then_some(Request::AssignEpoch { epoch: self.epoch })
     }
 
     /// The request of an operation that is one; closing, killing and the passing of time are not.
@@ -102,8 +111,9 @@ impl World {
             Op::Replicate { .. } | Op::ReplicateMarker { .. } => self.replicate(op, make),
             Op::Reign { by, leader } => {
                 self.epoch += *by as i32;
+                self.leads = false;
                 match leader {
-                    Leader::Here => Request::AssignEpoch { epoch: self.epoch },
+                    Leader::Here => return self.election(),
                     Leader::Elsewhere => return None,
                 }
             }
@@ -173,6 +183,8 @@ impl World {
             self.ends.remove(&end);
         }
         self.ends.insert(state.log_end);
+        // Whoever opens a log does not lead yet.
+        self.leads &= !matches!(request, Request::Open(_));
         self.state = state;
         for known in &self.state.producers {
             let writer = self.producers.iter_mut().find(|writer| writer.id == known.id);

@@ -1,0 +1,247 @@
+//! Our side: `disk::LogFile` on the real file system, spoken to in the words of `subject`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use ottla::disk::{
+    AppendFault, FetchError, FileDisk, HighWatermarkRule, LogFile, MARKS_FILE, OpenOptions, TimeQuery, TrimFault,
+};
+use ottla::epoch::LeaderEpoch;
+use ottla::id::TopicPartition;
+use ottla::log::{self, Appended, MarkerRules};
+use ottla::offset::Offset;
+use ottla::record::{self, Batch, BatchError};
+use ottla::time::Timestamp;
+
+use crate::oracle::Refusal;
+use crate::ottla_words as words;
+use crate::run::Bench;
+use crate::subject::{Answer, Isolation, Opening, Origin, Request, State, Subject};
+
+/// Makes our logs.
+pub struct OttlaBench;
+
+impl Bench for OttlaBench {
+    type Log = OttlaLog;
+
+    fn log(&mut self, folder: &Path) -> OttlaLog {
+        OttlaLog { folder: folder.to_owned(), file: None }
+    }
+}
+
+/// The log of partition t-0 in a folder.
+pub struct OttlaLog {
+    folder: PathBuf,
+    file: Option<LogFile<FileDisk>>,
+}
+
+impl Subject for OttlaLog {
+    fn perform(&mut self, now: i64, request: &Request) -> Answer {
+        let now = Timestamp::from_millis(now);
+        let answer = match request {
+            Request::Open(opening) => self.open(opening, now),
+            Request::Close => self.file.take().expect("it is open").close().map(|_| Answer::Done).map_err(disk),
+            Request::Kill => {
+                self.file = None;
+                Ok(Answer::Done)
+            }
+            _ => ask(self.file.as_mut().expect("it is open"), now, request),
+        };
+        answer.unwrap_or_else(Answer::Refused)
+    }
+
+    fn state(&mut self) -> State {
+        words::state(self.file.as_ref().expect("it is open").log())
+    }
+}
+
+impl OttlaLog {
+    fn open(&mut self, opening: &Opening, now: Timestamp) -> Result<Answer, Refusal> {
+        fs::create_dir_all(&self.folder).unwrap();
+        if !opening.clean {
+            self.know_what_kafka_knows(opening);
+        }
+        let disk = FileDisk::open(&self.folder).map_err(disk)?;
+        let options = OpenOptions {
+            config: words::config(&opening.settings),
+            high_watermark: HighWatermarkRule::ByHand,
+            ..OpenOptions::default()
+        };
+        let partition = TopicPartition::parse("t-0").unwrap();
+        let opened = LogFile::open(disk, &partition, options, now);
+        let (mut file, _) = opened.map_err(|error| words::nameless("open", &error))?;
+        file.advance_high_watermark(Offset::new(opening.high_watermark as u64));
+        self.file = Some(file);
+        Ok(Answer::Done)
+    }
+
+    /// Kafka has no flushed marks, but checkpoints: without the one and with the other, both scan the same segments.
+    fn know_what_kafka_knows(&self, opening: &Opening) {
+        let _ = fs::remove_file(self.folder.join(MARKS_FILE));
+        let files = [
+            ("recovery-point-offset-checkpoint", opening.recovery_point),
+            ("log-start-offset-checkpoint", opening.log_start),
+            ("replication-offset-checkpoint", opening.high_watermark),
+        ];
+        for (name, offset) in files {
+            fs::write(self.folder.join(name), format!("0\n1\nt 0 {offset}\n")).unwrap();
+        }
+    }
+}
+
+fn ask(file: &mut LogFile<FileDisk>, now: Timestamp, request: &Request) -> Result<Answer, Refusal> {
+    let offset = |to: i64| Offset::from_i64(to).ok_or_else(|| words::refusal(1, &"a negative offset"));
+    Ok(match request {
+        Request::Open(_) | Request::Close | Request::Kill => unreachable!("these concern the file as a whole"),
+        Request::Append { bytes, origin, transaction_version, .. } => {
+            append(file, now, &parse(bytes)?, *origin, *transaction_version)?
+        }
+        Request::Replicate { bytes, epoch } => {
+            let appended = file.replicate(now, &parse(bytes)?, reign(*epoch)).map_err(append_fault)?;
+            appended.map_or(NOTHING, answer)
+        }
+        Request::Read { from, bytes_max, isolation } => read(file, offset(*from)?, *bytes_max, *isolation)?,
+        Request::AdvanceHighWatermark { to } => done(file.advance_high_watermark(offset(*to)?)),
+        Request::AssignEpoch { epoch } => file.begin_epoch(reign(*epoch)).map(done).map_err(disk)?,
+        Request::TrimTo { to } => file.trim_to(offset(*to)?).map(|_| Answer::Done).map_err(|fault| match fault {
+            TrimFault::Trim(error) => words::refusal(1, &error),
+            other => words::nameless("trim", &other),
+        })?,
+        Request::TruncateTo { to } => file
+            .truncate_to(offset(*to)?, now)
+            .map(|_| Answer::Done)
+            .map_err(|error| words::nameless("truncate", &error))?,
+        Request::StartAt { to } => {
+            let started = file.truncate_fully_and_start_at(offset(*to)?, now);
+            started.map(done).map_err(|error| words::nameless("truncate", &error))?
+        }
+        Request::Roll => file.roll(now).map(|_| Answer::Done).map_err(disk)?,
+        Request::Flush => file.flush().map(|_| Answer::Done).map_err(disk)?,
+        Request::Retain => Answer::Deleted(file.retain(now).map_err(disk)?.len() as i64),
+        Request::Compact => unreachable!("not yet"),
+        Request::ExpireProducers => done(file.expire_producers(now)),
+        Request::Configure(settings) => {
+            file.configure(words::config(settings)).map(done).map_err(|error| words::nameless("configure", &error))?
+        }
+        Request::OffsetForTimestamp { timestamp } => search(file, *timestamp)?,
+        Request::EndOfEpoch { epoch } => {
+            let end = file.log().epochs().end_offset_for(LeaderEpoch::from_i32(*epoch), file.log().log_end_offset());
+            end.map_or(Answer::EpochEnd(-1, -1), |(epoch, end)| Answer::EpochEnd(epoch.as_i32().into(), end.as_i64()))
+        }
+    })
+}
+
+/// What Kafka says when there was nothing to append.
+const NOTHING: Answer = Answer::Appended { first: -1, last: -1, append_time: -1 };
+
+fn append(
+    file: &mut LogFile<FileDisk>,
+    now: Timestamp,
+    batches: &[Batch],
+    origin: Origin,
+    transaction_version: i16,
+) -> Result<Answer, Refusal> {
+    let batch = match batches {
+        [] => return Ok(NOTHING),
+        [batch] => batch,
+        // Our own call takes one: Kafka's takes bytes, and refuses more.
+        _ => return Err(words::refusal(87, &"more than one batch")),
+    };
+    let markers = if transaction_version == 2 { MarkerRules::NextEpoch } else { MarkerRules::SameEpoch };
+    let appended = match origin {
+        Origin::Client => file.append(now, batch),
+        Origin::Coordinator => file.append_from(now, batch, record::Origin::Coordinator, markers),
+    };
+    appended.map(answer).map_err(append_fault)
+}
+
+fn answer(appended: Appended) -> Answer {
+    Answer::Appended {
+        first: appended.base_offset.as_i64(),
+        last: appended.last_offset.as_i64(),
+        append_time: appended.append_time.map_or(-1, Timestamp::as_millis),
+    }
+}
+
+fn append_fault(fault: AppendFault) -> Refusal {
+    match fault {
+        AppendFault::Check(error) => words::check_refusal(&error),
+        AppendFault::Log(error) => words::append_refusal(&error),
+        other => words::nameless("append", &other),
+    }
+}
+
+/// The batches at the front of `bytes`; what is cut off at the end is left out, as Kafka does.
+fn parse(bytes: &[u8]) -> Result<Vec<Batch>, Refusal> {
+    let mut rest = Bytes::copy_from_slice(bytes);
+    let mut batches = Vec::new();
+    while !rest.is_empty() {
+        match Batch::parse(&rest) {
+            Ok(batch) => {
+                rest = rest.slice(batch.size() as usize..);
+                batches.push(batch);
+            }
+            Err(BatchError::Incomplete { .. }) => break,
+            Err(error) => return Err(words::batch_refusal(&error)),
+        }
+    }
+    Ok(batches)
+}
+
+fn read(file: &mut LogFile<FileDisk>, from: Offset, bytes_max: i32, isolation: Isolation) -> Result<Answer, Refusal> {
+    let bound = match isolation {
+        Isolation::LogEnd => log::Isolation::LogEnd,
+        Isolation::HighWatermark => log::Isolation::HighWatermark,
+        Isolation::Committed => log::Isolation::ReadCommitted,
+    };
+    let fetched = file.read(from, bytes_max as u32, bound).map_err(fetch_fault)?;
+    let bytes = fetched.batches.iter().flat_map(|entry| entry.to_bytes().to_vec()).collect();
+    let aborted = fetched.aborted.iter().map(|txn| (txn.producer_id.get(), txn.first_offset.as_i64())).collect();
+    Ok(Answer::Batches { bytes, aborted: (isolation == Isolation::Committed).then_some(aborted) })
+}
+
+/// As a leader answers ListOffsets: earliest and latest come from the ends, in the reign that begins there.
+fn search(file: &mut LogFile<FileDisk>, timestamp: i64) -> Result<Answer, Refusal> {
+    let log = file.log();
+    let query = match timestamp {
+        LATEST => {
+            let latest = log.epochs().latest().map(|epoch| i64::from(epoch.as_i32()));
+            return Ok(Answer::Found(Some((log.log_end_offset().as_i64(), -1, latest))));
+        }
+        EARLIEST => {
+            let start = log.log_start_offset();
+            let first = log.epochs().first().filter(|first| first.start_offset <= start);
+            let epoch = first.map(|first| i64::from(first.epoch.as_i32()));
+            return Ok(Answer::Found(Some((start.as_i64(), -1, epoch))));
+        }
+        MAX => TimeQuery::Latest,
+        at => TimeQuery::At(Timestamp::from_millis(at)),
+    };
+    let found = file.offset_for_timestamp(query).map_err(fetch_fault)?;
+    let epoch = |found: Option<LeaderEpoch>| found.map(|epoch| i64::from(epoch.as_i32()));
+    Ok(Answer::Found(found.map(|it| (it.offset.as_i64(), it.timestamp.as_millis(), epoch(it.leader_epoch)))))
+}
+
+const LATEST: i64 = -1;
+const EARLIEST: i64 = -2;
+const MAX: i64 = -3;
+
+fn fetch_fault(error: FetchError) -> Refusal {
+    match error {
+        FetchError::Range(error) => words::refusal(1, &error),
+        other => words::nameless("read", &other),
+    }
+}
+
+fn reign(epoch: i32) -> LeaderEpoch {
+    LeaderEpoch::from_i32(epoch).expect("the world's epochs are none of Kafka's -1")
+}
+
+fn done((): ()) -> Answer {
+    Answer::Done
+}
+
+fn disk(error: ottla::disk::DiskError) -> Refusal {
+    words::nameless("disk", &error)
+}
