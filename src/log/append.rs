@@ -259,9 +259,9 @@ impl Log {
     }
 
     fn write(&mut self, now: Timestamp, batches: Vec<Batch>, undos: Vec<ProducerUndo>, out: &mut Vec<Effect>) {
-        let interval = self.config.index_interval_bytes;
         self.since_snapshot += batches.iter().map(|batch| u64::from(batch.size())).sum::<u64>();
         let active = self.active_mut();
+        let interval = active.index_interval_bytes;
         let (file, start, segment) = (active.files.log, active.size, active.base);
         let mut undos = undos.into_iter();
         let mut descriptors = Vec::with_capacity(batches.len());

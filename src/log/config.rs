@@ -137,6 +137,12 @@ pub enum ConfigError {
 }
 
 impl LogConfig {
+    /// `segment_ms`, or `max_compaction_lag_ms` if the log is compacted and that is less: only what lies in front of
+    /// the active segment is compacted, so a segment that must be compacted soon must end sooner.
+    pub fn segment_ms_effective(&self) -> u64 {
+        if self.cleanup.compacts() { self.segment_ms.min(self.max_compaction_lag_ms) } else { self.segment_ms }
+    }
+
     /// Checks each setting, and those that only make sense together.
     ///
     /// # Errors

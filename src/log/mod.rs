@@ -206,7 +206,8 @@ impl Log {
 
     /// The end of what no open transaction precedes, at most the high watermark.
     pub fn last_stable_offset(&self) -> Offset {
-        self.producers.first_unstable().map_or(self.high_watermark, |first| first.min(self.high_watermark))
+        let first = self.producers.first_unstable().map(|first| first.max(self.log_start_offset));
+        first.map_or(self.high_watermark, |first| first.min(self.high_watermark))
     }
 
     /// The end of what is in the page cache. Nobody reads past it.

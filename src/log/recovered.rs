@@ -121,6 +121,7 @@ impl Log {
             created: found.created,
             modified: found.modified,
             jitter_ms: 0,
+            index_interval_bytes: self.config.index_interval_bytes,
             reserved: found.size,
             indexes: found.indexes,
             aborted_written: if found.rebuilt { Written::default() } else { Written::all_of(found.aborted.as_bytes()) },

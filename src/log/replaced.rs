@@ -76,6 +76,7 @@ impl Log {
             created: output.created,
             modified: output.modified,
             jitter_ms: 0,
+            index_interval_bytes: self.config.index_interval_bytes,
             reserved: output.size,
             indexes: None,
             aborted_written: Written::all_of(output.aborted.as_bytes()),

@@ -59,7 +59,7 @@ impl Log {
     }
 
     fn roll_after(&self, active: &Segment) -> i128 {
-        i128::from(self.config.segment_ms.saturating_sub(active.jitter_ms))
+        i128::from(self.config.segment_ms_effective().saturating_sub(active.jitter_ms))
     }
 
     pub(super) fn roll_at(&mut self, base: Offset, now: Timestamp, out: &mut Vec<Effect>) {
@@ -77,9 +77,11 @@ impl Log {
     fn begin_anew(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
         let bytes_max = self.config.segment_index_bytes;
         let jitter_ms = self.jitter_at(self.active().base);
+        let index_interval_bytes = self.config.index_interval_bytes;
         let active = self.active_mut();
         let (files, reserved) = (active.files, active.reserved);
-        *active = Segment { jitter_ms, reserved, ..Segment::new(active.base, files, bytes_max, now) };
+        let new = Segment::new(active.base, files, bytes_max, now);
+        *active = Segment { jitter_ms, reserved, index_interval_bytes, ..new };
         self.emit(DiskOp::Truncate { file: files.index, len: 0 }, out);
         self.emit(DiskOp::Truncate { file: files.time_index, len: 0 }, out);
     }
@@ -113,7 +115,9 @@ impl Log {
         let files =
             SegmentFiles { log: self.new_file(), index: self.new_file(), time_index: self.new_file(), txn_index: None };
         let jitter_ms = self.jitter_at(base);
-        let segment = Segment { jitter_ms, ..Segment::new(base, files, self.config.segment_index_bytes, now) };
+        let index_interval_bytes = self.config.index_interval_bytes;
+        let new = Segment::new(base, files, self.config.segment_index_bytes, now);
+        let segment = Segment { jitter_ms, index_interval_bytes, ..new };
         self.segments.insert(base, segment);
         self.emit(DiskOp::Create { file: files.log, name: FileName::Log(base) }, out);
         self.emit(DiskOp::Create { file: files.index, name: FileName::OffsetIndex(base) }, out);
@@ -150,7 +154,7 @@ impl Log {
 
     /// A number below `segment_jitter_ms`, the same for the same seed and segment.
     fn jitter_at(&self, base: Offset) -> u64 {
-        let most = self.config.segment_jitter_ms.min(self.config.segment_ms);
+        let most = self.config.segment_jitter_ms.min(self.config.segment_ms_effective());
         if most == 0 {
             return 0;
         }

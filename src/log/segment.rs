@@ -42,6 +42,8 @@ pub(crate) struct Segment {
     pub(crate) modified: Timestamp,
     /// How much earlier than `segment_ms` this one is rolled.
     pub(crate) jitter_ms: u64,
+    /// How many bytes lie at least between two entries of its indexes: what was set when it was begun or opened.
+    pub(crate) index_interval_bytes: u32,
     /// Up to where space is reserved in the file.
     pub(crate) reserved: u32,
     /// Kept while the segment grows or a truncation may still make it grow again.
@@ -63,6 +65,7 @@ impl Segment {
             created: now,
             modified: now,
             jitter_ms: 0,
+            index_interval_bytes: 0,
             reserved: 0,
             indexes: Some(Indexes::new(base, index_bytes_max)),
             aborted: TxnIndex::new(base),

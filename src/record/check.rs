@@ -383,11 +383,20 @@ impl Rules {
     }
 }
 
-/// The record with its producer's own date, whatever the batch says about the leader's.
+/// The date of a record as every reader sees it, so also where a client claims to be a leader: the batch's bit says
+/// that all of them have the batch's largest timestamp.
+fn date_of(batch: &Batch, raw: &RawRecord<'_>) -> Timestamp {
+    match batch.timestamp_type() {
+        TimestampType::CreateTime => raw.create_time(batch.base_timestamp()),
+        TimestampType::LogAppendTime => batch.max_timestamp(),
+    }
+}
+
+/// The record, ready to be written anew.
 fn own_record<'a>(batch: &Batch, raw: &RawRecord<'a>) -> Record<'a> {
     Record {
         offset: Offset::ZERO,
-        timestamp: raw.create_time(batch.base_timestamp()),
+        timestamp: date_of(batch, raw),
         sequence: None,
         key: raw.key,
         value: raw.value,
@@ -440,7 +449,7 @@ impl<'a> Survey<'a> {
     }
 
     fn see(&mut self, index: u32, raw: &RawRecord<'_>) {
-        let timestamp = raw.create_time(self.batch.base_timestamp());
+        let timestamp = date_of(self.batch, raw);
         self.offsets_in_order &= i64::from(raw.offset_delta) == i64::from(index);
         self.max_timestamp = self.max_timestamp.max(timestamp);
         if self.rules.compacted && raw.key.is_none() {
