@@ -15,7 +15,7 @@ pub struct Meant {
 
 /// The differences that the random run meets, or is kept from because the logs would part for good. Those of damaged
 /// files have tests of their own in `differential`.
-pub const MEANT: [Meant; 9] = [
+pub const MEANT: [Meant; 10] = [
     ROLLED_BY_A_REFUSED_BATCH,
     LONGER_MEMORY,
     READS_ON,
@@ -25,6 +25,7 @@ pub const MEANT: [Meant; 9] = [
     REPLICATION_REFUSES_NO_PRODUCER,
     UNSTABLE_AFTER_A_TRUNCATION,
     FULL_INDEX,
+    FOUND_BEHIND_THE_LOG_START,
 ];
 
 pub const ROLLED_BY_A_REFUSED_BATCH: Meant = Meant {
@@ -36,9 +37,10 @@ pub const ROLLED_BY_A_REFUSED_BATCH: Meant = Meant {
 
 pub const LONGER_MEMORY: Meant = Meant {
     name: "longer memory",
-    what: "after a truncation Kafka reloads its producers from a snapshot, which holds one batch of each; ottla takes \
-           back what was cut and still knows the others, so it answers a duplicate where Kafka finds a gap",
-    why: "the answer is the right one: the batch is there, at the offsets that the answer names",
+    what: "after a truncation Kafka reloads its producers from a snapshot, which holds one batch of each, and none of \
+           those that wrote only below the log start; ottla takes back what was cut and still knows the others. After \
+           a kill each starts from its own snapshots. So one may know a duplicate where the other finds a gap",
+    why: "both answers are right: no batch is lost or stored twice. Producers that only one knows write no more",
 };
 
 pub const READS_ON: Meant = Meant {
@@ -89,6 +91,13 @@ pub const FULL_INDEX: Meant = Meant {
     why: "an index may lack an entry, a log may not lack its end. Not tried in random runs",
 };
 
+pub const FOUND_BEHIND_THE_LOG_START: Meant = Meant {
+    name: "found behind the log start",
+    what: "Kafka's search by date ends in the first segment that has such a date, though all of it may lie below the log \
+           start, and finds nothing; ottla goes on to the records that can be read",
+    why: "the record is there. Kafka finds it too once retention has removed the segment",
+};
+
 /// How often each meant difference was met.
 pub type Tally = BTreeMap<&'static str, u64>;
 
@@ -108,6 +117,9 @@ pub fn answers(
         (Answer::Refused(theirs), Answer::Appended { first, .. }) if theirs.code == Some(OUT_OF_ORDER) => {
             is_known_duplicate(request, *first, world) && meant(&LONGER_MEMORY, tally)
         }
+        (Answer::Appended { first, .. }, Answer::Refused(ours)) if ours.code == Some(OUT_OF_ORDER) => {
+            world.reloaded && is_known_duplicate(request, *first, world) && meant(&LONGER_MEMORY, tally)
+        }
         (Answer::Batches { bytes: theirs, .. }, Answer::Batches { bytes: ours, .. })
             if is_committed(request) && !world.settled =>
         {
@@ -125,6 +137,15 @@ pub fn answers(
             // Of a batch that it has read from a snapshot, Kafka knows only the date of its producer's last one.
             let is_again = *last < world.state.log_end;
             (first, last) == (our_first, our_last) && is_again && meant(&LONGER_MEMORY, tally)
+        }
+        // The latest date of all may be that of a record below the log start.
+        (Answer::Found(Some((offset, ..))), Answer::Found(_)) if *offset < world.state.log_start => {
+            meant(&FOUND_BEHIND_THE_LOG_START, tally)
+        }
+        (Answer::Found(None), Answer::Found(Some((offset, ..)))) => {
+            let State { log_start, segments, .. } = &world.state;
+            let trimmed = segments.first().is_some_and(|(base, _)| base < log_start);
+            offset >= log_start && trimmed && meant(&FOUND_BEHIND_THE_LOG_START, tally)
         }
         (theirs, ours) => theirs == ours,
     };
@@ -190,17 +211,22 @@ fn fields(bytes: &[u8]) -> String {
 
 /// Compares what both logs say of themselves. What is stable may be ours alone to know after a reload, until both agree
 /// again: `settled` says whether they did before, and afterwards whether they do.
-pub fn states(kafka: &State, ottla: &State, settled: &mut bool, tally: &mut Tally) -> Result<(), String> {
+pub fn states(world: &mut World, ottla: &State, tally: &mut Tally) -> Result<(), String> {
+    let World { state: kafka, settled, reloaded, retired, .. } = world;
     same("log start", &kafka.log_start, &ottla.log_start)?;
     same("log end", &kafka.log_end, &ottla.log_end)?;
     same("high watermark", &kafka.high_watermark, &ottla.high_watermark)?;
     same("segments", &kafka.segments, &ottla.segments)?;
     same("epochs", &kafka.epochs, &ottla.epochs)?;
-    let ids = |state: &State| state.producers.iter().map(|producer| producer.id).collect::<Vec<_>>();
-    same("producers", &ids(kafka), &ids(ottla))?;
-    kafka.producers.iter().zip(&ottla.producers).try_for_each(|(theirs, ours)| producers(theirs, ours))?;
+    let active = |state: &State| -> Vec<Producer> {
+        state.producers.iter().filter(|producer| !retired.contains(&producer.id)).cloned().collect()
+    };
+    let (theirs, ours) = (active(kafka), active(ottla));
+    let ids = |all: &[Producer]| all.iter().map(|producer| producer.id).collect::<Vec<_>>();
+    same("producers", &ids(&theirs), &ids(&ours))?;
+    theirs.iter().zip(&ours).try_for_each(|(theirs, ours)| producers(theirs, ours, *reloaded))?;
     let unstable = |state: &State| (state.first_unstable, state.last_stable_offset);
-    *settled |= unstable(kafka) == unstable(ottla);
+    *settled |= unstable(kafka) == unstable(ottla) && kafka.high_watermark >= world.reloaded_end;
     let never_larger = ottla.last_stable_offset <= kafka.last_stable_offset;
     if !*settled && never_larger {
         meant(&UNSTABLE_AFTER_A_TRUNCATION, tally);
@@ -213,18 +239,16 @@ fn same<T: PartialEq + std::fmt::Debug>(what: &str, kafka: &T, ottla: &T) -> Res
     if kafka == ottla { Ok(()) } else { Err(format!("{what}: Kafka {kafka:?}, ottla {ottla:?}")) }
 }
 
-/// All but the older batches must be the same; of those ottla may know more ([`LONGER_MEMORY`]).
-fn producers(kafka: &Producer, ottla: &Producer) -> Result<(), String> {
-    let known = &ottla.batches[ottla.batches.len().saturating_sub(kafka.batches.len())..];
-    let pairs = kafka.batches.iter().zip(known);
-    // What comes from a snapshot has the date of the producer's last batch, whichever that is.
-    let alike = |theirs: &[i64; 5], ours: &[i64; 5]| {
-        theirs[..4] == ours[..4] && (theirs[4] == ours[4] || theirs[4] == kafka.last_timestamp)
-    };
+/// All but the older batches must be the same; of those one may know more after a reload ([`LONGER_MEMORY`]).
+fn producers(kafka: &Producer, ottla: &Producer, reloaded: bool) -> Result<(), String> {
+    let shared = kafka.batches.len().min(ottla.batches.len());
+    let latest = |producer: &Producer| producer.batches[producer.batches.len() - shared..].to_vec();
+    // A snapshot has one date for the producer and its last batch.
+    let alike = |(theirs, ours): (&[i64; 5], &[i64; 5])| theirs[..4] == ours[..4] && (reloaded || theirs[4] == ours[4]);
     let without_batches = |producer: &Producer| Producer { batches: Vec::new(), ..producer.clone() };
     let same = without_batches(kafka) == without_batches(ottla)
-        && known.len() == kafka.batches.len()
-        && pairs.clone().all(|(theirs, ours)| alike(theirs, ours))
+        && (reloaded || kafka.batches.len() == ottla.batches.len())
+        && latest(kafka).iter().zip(&latest(ottla)).all(alike)
         // Both or none: an entry without batches wants sequence 0 next.
         && kafka.batches.is_empty() == ottla.batches.is_empty();
     if same { Ok(()) } else { Err(format!("producer: Kafka {kafka:?}, ottla {ottla:?}")) }

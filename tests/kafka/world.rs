@@ -18,15 +18,23 @@ pub struct World {
     pub now: i64,
     pub settings: Settings,
     pub state: State,
+    /// Whether a log has read its producers anew.
+    pub reloaded: bool,
+    /// Where the log ended then.
+    pub reloaded_end: i64,
+    /// Producers that only one log knows since then: others take their places.
+    pub retired: BTreeSet<i64>,
     /// Whether both logs agree on what is stable.
     pub settled: bool,
     epoch: i32,
     /// Whether this node leads, and has said so at its log end, as every new leader does first.
-    leads: bool,
+    pub leads: bool,
     coordinator_epoch: i64,
     producers: Vec<Writer>,
     /// Where the log has ended: places between batches.
     ends: BTreeSet<i64>,
+    /// Where the last batch ends, or a place in front of that.
+    data_end: i64,
     /// Where each batch of a producer went: (id, epoch, base sequence, last sequence) -> base offset.
     pub placed: BTreeMap<(i64, i64, i64, i64), i64>,
 }
@@ -50,12 +58,16 @@ impl World {
             now: START,
             settings,
             state: State::default(),
+            reloaded: false,
+            reloaded_end: 0,
+            retired: BTreeSet::new(),
             settled: true,
             epoch: 0,
             leads: false,
             coordinator_epoch: 3,
             producers,
             ends: BTreeSet::new(),
+            data_end: 0,
             placed: BTreeMap::new(),
         };
         // One producer is about to wrap: an unknown one may begin anywhere.
@@ -68,10 +80,35 @@ impl World {
         Request::Open(Box::new(Opening {
             settings: self.settings.clone(),
             clean,
-            recovery_point: self.state.recovery_point,
+            recovery_point: self.recovery_segment(),
             log_start: self.state.log_start,
             high_watermark: self.state.high_watermark,
         }))
+    }
+
+    /// The base of the segment that holds the recovery point. Kafka reads all of that segment again, ottla only what was
+    /// not flushed: with a recovery point at its base both read the same, and index it alike.
+    fn recovery_segment(&self) -> i64 {
+        let point = self.state.recovery_point;
+        self.state.segments.iter().map(|(base, _)| *base).filter(|base| *base <= point).max().unwrap_or(point)
+    }
+
+    /// The logs have read their producers anew. Those that only one of them knows write no more: another takes the place.
+    /// A transaction that only one of them knows to be open parts them for good.
+    pub fn reloaded(&mut self, ottla: &State) -> Result<(), String> {
+        (self.settled, self.reloaded, self.reloaded_end) = (false, true, self.state.log_end);
+        let ids = |state: &State| state.producers.iter().map(|producer| producer.id).collect::<BTreeSet<_>>();
+        for id in ids(&self.state).symmetric_difference(&ids(ottla)) {
+            let mut all = self.state.producers.iter().chain(&ottla.producers);
+            if all.any(|known| known.id == *id && known.transaction_from.is_some()) {
+                return Err(format!("{}: producer {id} has a transaction open in one log", crate::run::PARTED));
+            }
+            self.retired.insert(*id);
+            if let Some(writer) = self.producers.iter_mut().find(|writer| writer.id == *id) {
+                *writer = Writer { id: id + 10, ..Writer::default() };
+            }
+        }
+        Ok(())
     }
 
     /// What a leader does before all else, if it has not done so.
@@ -176,12 +213,17 @@ impl World {
             self.placed.retain(|_, base| *base < state.log_end);
             self.ends.retain(|known| *known < state.log_end);
         }
-        if let Answer::Appended { first, .. } = answer
-            && *first > end
-        {
+        match answer {
             // Kafka takes what lies in a gap for the place behind it.
-            self.ends.remove(&end);
+            Answer::Appended { first, .. } if *first >= end => {
+                self.ends.retain(|known| !(self.data_end..*first).contains(known))
+            }
+            _ => {}
         }
+        // A truncation may have let the log end behind its last batch.
+        let is_between = state.log_end > end || self.ends.contains(&state.log_end);
+        let before = self.ends.range(..state.log_end).next_back();
+        self.data_end = if is_between { state.log_end } else { before.copied().unwrap_or(0) };
         self.ends.insert(state.log_end);
         // Whoever opens a log does not lead yet.
         self.leads &= !matches!(request, Request::Open(_));
