@@ -2,7 +2,7 @@
 
 #![cfg(feature = "cli")]
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
-#![expect(clippy::disallowed_methods, reason = "log directories are files")]
+#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "log directories are files")]
 
 use std::fs;
 use std::io::Read as _;

@@ -103,8 +103,7 @@ fn a_repair_names_what_is_lost_keeps_the_old_files_and_leaves_all_else_readable(
     let dir = log();
     let path = dir.path().to_str().unwrap();
     let segment = segments(dir.path())[1].clone();
-    let whole = fs::read(&segment).unwrap();
-    let mut bytes = whole.clone();
+    let mut bytes = fs::read(&segment).unwrap();
     // Within the records of the first batch.
     bytes[200] ^= 1;
     fs::write(&segment, &bytes).unwrap();

@@ -258,9 +258,8 @@ fn aside_name(disk: &FileDisk, dir: &DiskPath, name: FileName) -> Result<String,
 
 /// Takes the lock of the log directory.
 fn lock(disk: &FileDisk) -> Result<<FileDisk as Disk>::Lock, CliError> {
-    disk.lock(&DiskPath::root().entry(".lock")).map_err(|error| match error.kind {
-        DiskErrorKind::AlreadyLocked => OpenError::AlreadyOpen.into(),
-        _ => error.into(),
+    disk.lock(&DiskPath::root().entry(".lock")).map_err(|error| {
+        if error.kind == DiskErrorKind::AlreadyLocked { OpenError::AlreadyOpen.into() } else { error.into() }
     })
 }
 
@@ -268,7 +267,7 @@ impl CliError {
     fn from_marks(error: MarksError) -> Self {
         match error {
             MarksError::Disk(error) => Self::Disk(error),
-            other => Self::Marks(Box::new(other)),
+            other @ (MarksError::UnsupportedFormat { .. } | MarksError::Full { .. }) => Self::Marks(Box::new(other)),
         }
     }
 }
