@@ -21,8 +21,13 @@ pub(crate) struct Lanes<D: Disk> {
     waiting: VecDeque<Effect>,
     /// Index files of sealed segments that were looked into, mapped or read whole.
     indexes: BTreeMap<FileId, Bytes>,
+    /// Sealed segments that are read from a map.
+    maps: BTreeMap<FileId, Bytes>,
     sums: BlockSums,
 }
+
+/// How many segments are mapped at a time.
+const MAPS_MAX: usize = 16;
 
 /// How many index files are kept at a time.
 const INDEXES_MAX: usize = 64;
@@ -37,7 +42,15 @@ pub(crate) struct Performed {
 impl<D: Disk> Lanes<D> {
     pub(crate) fn new(disk: D, dir: DiskPath, open_max: usize) -> Self {
         let handles = Handles::new(disk.clone(), dir.clone(), open_max);
-        Self { disk, dir, handles, waiting: VecDeque::new(), indexes: BTreeMap::new(), sums: BlockSums::default() }
+        Self {
+            disk,
+            dir,
+            handles,
+            waiting: VecDeque::new(),
+            indexes: BTreeMap::new(),
+            maps: BTreeMap::new(),
+            sums: BlockSums::default(),
+        }
     }
 
     /// The numbers of a segment's files belong to the files of its base.
@@ -48,6 +61,21 @@ impl<D: Disk> Lanes<D> {
                 self.handles.adopt(number, name);
             }
         }
+    }
+
+    /// A map of all of a sealed segment, kept for the next reader; `None` where the disk has no maps.
+    pub(crate) fn map(&mut self, file: FileId, len: u32) -> Result<Option<Bytes>, DiskError> {
+        if let Some(map) = self.maps.get(&file) {
+            return Ok(Some(map.clone()));
+        }
+        let map = self.handles.handle(file)?.file.map(u64::from(len))?;
+        if let Some(map) = &map {
+            if self.maps.len() >= MAPS_MAX {
+                self.maps.pop_first();
+            }
+            self.maps.insert(file, map.clone());
+        }
+        Ok(map)
     }
 
     /// The bytes of an index file, if they are kept.
@@ -179,6 +207,7 @@ impl<D: Disk> Lanes<D> {
 
     fn truncate(&mut self, file: FileId, len: u32) -> Result<(), DiskError> {
         self.indexes.remove(&file);
+        self.maps.remove(&file);
         let handle = self.handles.handle(file)?;
         handle.cut();
         let outcome = handle.file.set_len(u64::from(len));
@@ -207,6 +236,7 @@ impl<D: Disk> Lanes<D> {
         }
         if let Some(file) = remove.file {
             self.indexes.remove(&file);
+            self.maps.remove(&file);
         }
         let may_go = match remove.file {
             Some(file) => self.handles.forget(file),

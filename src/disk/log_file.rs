@@ -7,6 +7,7 @@ use crate::disk::handles::Handle;
 use crate::disk::lanes::Lanes;
 use crate::disk::log_dir::LogDir;
 use crate::disk::open::{self, OpenError, next_epoch};
+use crate::disk::pool::Pool;
 use crate::disk::report::{RecoveryReport, Shutdown};
 use crate::disk::{Disk, DiskError, DiskErrorKind, DiskFile, DiskPath};
 use crate::epoch::LeaderEpoch;
@@ -30,11 +31,24 @@ pub struct OpenOptions {
     pub high_watermark: HighWatermarkRule,
     /// The most files held open at a time.
     pub open_files_max: usize,
+    /// How sealed segments are read.
+    pub read_mode: ReadMode,
     /// The most bytes that the records of one batch may decompress to.
     pub decompress_limit: DecompressLimit,
     /// The most bytes that compaction takes for its map of keys, 24 for each: Kafka's `log.cleaner.dedupe.buffer.size`. A
     /// smaller one makes a log that is larger take several compactions.
     pub compaction_map_bytes: usize,
+}
+
+/// How the bytes of sealed segments are read. What may still be cut is never mapped.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum ReadMode {
+    /// Into memory of the reader's.
+    #[default]
+    Read,
+    /// From a map of the file, a bounded number at a time. An I/O error then ends the process (SIGBUS) instead of being
+    /// returned, and so does anybody who shortens the files meanwhile.
+    Map,
 }
 
 impl Default for OpenOptions {
@@ -44,6 +58,7 @@ impl Default for OpenOptions {
             topic_id: None,
             high_watermark: HighWatermarkRule::default(),
             open_files_max: 64,
+            read_mode: ReadMode::default(),
             decompress_limit: DecompressLimit::default(),
             compaction_map_bytes: 128 << 20,
         }
@@ -102,6 +117,7 @@ pub struct LogFile<D: Disk> {
     pub(super) dir: LogDir<D>,
     pub(super) partition: TopicPartition,
     pub(super) options: OpenOptions,
+    pub(super) pool: Pool,
     epoch: LeaderEpoch,
     unflushed: u64,
 }
@@ -150,7 +166,8 @@ impl<D: Disk> LogFile<D> {
         let resumed = lanes.resume(active.base_offset, active.size);
         resumed.map_err(|error| OpenError::Disk { partition: partition.clone(), error })?;
         let epoch = log.epochs().latest().unwrap_or(LeaderEpoch::ZERO);
-        let mut this = Self { log, lanes, dir, partition: partition.clone(), options, epoch, unflushed: 0 };
+        let mut this =
+            Self { log, lanes, dir, partition: partition.clone(), options, pool: Pool::default(), epoch, unflushed: 0 };
         this.start(effects, &report).map_err(|error| OpenError::Disk { partition: partition.clone(), error })?;
         Ok((this, report))
     }
@@ -173,6 +190,11 @@ impl<D: Disk> LogFile<D> {
     /// The log: its ends, segments, epochs and producers.
     pub fn log(&self) -> &Log {
         &self.log
+    }
+
+    /// How many bytes of buffers readers hold: what they were served from files and have not dropped yet.
+    pub fn live_bytes(&self) -> usize {
+        self.pool.live_bytes()
     }
 
     /// Which log this is.
@@ -323,6 +345,11 @@ impl<D: Disk> LogFile<D> {
     /// Forgets producers that have been idle for too long.
     pub fn expire_producers(&mut self, now: Timestamp) {
         self.log.expire_producers(now);
+    }
+
+    /// Gives the directory back without closing the log: to the next opening it is a log that was killed.
+    pub fn leave(self) -> LogDir<D> {
+        self.dir
     }
 
     /// Flushes everything and notes that the log was closed, so that the next opening need not read it. Dropping the

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use crate::disk::log_file::LogFile;
-use crate::disk::reader::{ReadFault, read_span};
+use crate::disk::log_file::{LogFile, ReadMode};
+use crate::disk::reader::{ReadFault, Source, read_span};
 use crate::disk::sums::FileSum;
 use crate::disk::{Disk, DiskError, DiskFile};
 use crate::epoch::LeaderEpoch;
@@ -198,8 +198,16 @@ impl<D: Disk> LogFile<D> {
             known => known,
         };
         let handle = self.handle(span.file)?;
+        // What may still be cut still has its indexes in memory.
+        let sealed = self.log.indexes_of(span.segment).is_none();
+        let map = match self.options.read_mode {
+            ReadMode::Map if sealed => self.lanes.map(span.file, span.end)?,
+            ReadMode::Map | ReadMode::Read => None,
+        };
+        let pool = self.pool.clone();
         let sums = self.lanes.known_sums(span.segment)?;
-        Ok(read_span(&handle.file, span, hint, self.log.epochs(), sums)?)
+        let source = Source { file: &handle.file, map: map.as_ref(), pool: &pool };
+        Ok(read_span(&source, span, hint, self.log.epochs(), sums)?)
     }
 
     /// From where in a sealed segment to walk: what its index file says. Whatever it says is only a hint.

@@ -11,6 +11,7 @@
 use bytes::{Bytes, BytesMut};
 
 use crate::disk::block_sums::KnownSums;
+use crate::disk::pool::Pool;
 use crate::disk::{DiskError, DiskFile};
 use crate::log::{EpochCache, Span, Why, base_of};
 use crate::offset::Offset;
@@ -37,8 +38,19 @@ pub enum ReadFault {
     },
 }
 
-/// How many bytes are read at a time while the first batch is looked for.
-const WALK_BYTES: u32 = 64 << 10;
+/// How many bytes are read beyond what is wanted, to find its first batch: about two intervals of an index.
+const WALK_BYTES: u32 = 8 << 10;
+/// How many bytes are read at a time, unless one batch has more.
+const READ_BYTES_MAX: u32 = 1 << 20;
+
+/// Where a segment's bytes come from.
+pub(crate) struct Source<'a, F> {
+    pub(crate) file: &'a F,
+    /// All of the segment, if it is mapped.
+    pub(crate) map: Option<&'a Bytes>,
+    /// Whose buffers are read into.
+    pub(crate) pool: &'a Pool,
+}
 
 /// Reads what `span` names, starting at `hint`, which must be the place of a batch or is found not to be.
 ///
@@ -49,20 +61,21 @@ const WALK_BYTES: u32 = 64 << 10;
 ///
 /// [`ReadFault`]; a corrupt batch in front of the wanted one is stepped over if a good one follows.
 pub(crate) fn read_span<F: DiskFile>(
-    file: &F,
+    source: &Source<'_, F>,
     span: &Span,
     hint: u32,
     epochs: &EpochCache,
     mut sums: Option<&mut KnownSums>,
 ) -> Result<Vec<Entry>, ReadFault> {
     let again = sums.as_deref_mut();
-    let mut walk =
-        Walk { file, span, epochs, sums: again, buffer: Bytes::new(), buffer_at: hint, at: hint, next: None };
+    let (buffer, buffer_at) = source.map.map_or((Bytes::new(), hint), |map| (map.clone(), 0));
+    let (file, pool, mapped) = (source.file, source.pool, source.map.is_some());
+    let mut walk = Walk { file, pool, span, epochs, sums: again, mapped, buffer, buffer_at, at: hint, next: None };
     match walk.first() {
         Ok(Some(first)) => walk.collect(first),
         Ok(None) if hint == 0 => Ok(Vec::new()),
         // A hint that leads nowhere says nothing about the segment.
-        Ok(None) | Err(ReadFault::Corrupt { .. }) if hint > 0 => read_span(file, span, 0, epochs, sums),
+        Ok(None) | Err(ReadFault::Corrupt { .. }) if hint > 0 => read_span(source, span, 0, epochs, sums),
         Ok(None) => Ok(Vec::new()),
         Err(fault) => Err(fault),
     }
@@ -71,9 +84,12 @@ pub(crate) fn read_span<F: DiskFile>(
 /// A walk over the batches of one segment.
 struct Walk<'a, F> {
     file: &'a F,
+    pool: &'a Pool,
     span: &'a Span,
     epochs: &'a EpochCache,
     sums: Option<&'a mut KnownSums>,
+    /// Whether the buffer is a map of all of the segment.
+    mapped: bool,
     buffer: Bytes,
     buffer_at: u32,
     at: u32,
@@ -113,7 +129,7 @@ impl<F: DiskFile> Walk<'_, F> {
         self.pass(&first);
         let mut found = vec![first];
         while self.at < self.span.end && bytes < u64::from(self.span.bytes_max) {
-            self.fill(Header::BYTES as u32, self.span.bytes_max)?;
+            self.fill(Header::BYTES as u32, self.span.bytes_max.clamp(WALK_BYTES, READ_BYTES_MAX))?;
             let Some(size) = self.size_here() else { break };
             let past = bytes + u64::from(size) > u64::from(self.span.bytes_max);
             if past || self.begins_past_ceiling() {
@@ -159,7 +175,7 @@ impl<F: DiskFile> Walk<'_, F> {
 
     /// Looks at the header here alone: whether its batch ends below what is wanted.
     fn skip(&mut self) -> Result<Skipped, ReadFault> {
-        self.fill(Header::BYTES as u32, WALK_BYTES.max(self.span.bytes_max.min(1 << 20)))?;
+        self.fill(Header::BYTES as u32, self.span.bytes_max.saturating_add(WALK_BYTES).min(READ_BYTES_MAX))?;
         let Some(header) = self.header_here().filter(|header| header.magic == 2) else {
             return self.skip_legacy();
         };
@@ -237,20 +253,26 @@ impl<F: DiskFile> Walk<'_, F> {
     /// Makes at least `min` bytes from here on available, as far as the segment has them, by reading `wanted`.
     fn fill(&mut self, min: u32, wanted: u32) -> Result<(), ReadFault> {
         let left = self.span.end - self.at;
+        if self.mapped {
+            let to = self.at as usize + min.min(left) as usize;
+            let seen = self.buffer.slice((self.at as usize).min(self.buffer.len())..to.min(self.buffer.len()));
+            return self.compare(self.at, &seen);
+        }
         if self.here().len() >= min.min(left) as usize {
             return Ok(());
         }
-        let mut bytes = BytesMut::zeroed(wanted.max(min).min(left) as usize);
-        let read = self.file.read_full(u64::from(self.at), &mut bytes)?;
-        bytes.truncate(read);
-        (self.buffer, self.buffer_at) = (bytes.freeze(), self.at);
-        self.compare()
+        // What was read before is given back first, so that it can be read into again.
+        self.buffer = Bytes::new();
+        let mut bytes = self.pool.take(wanted.max(min).min(left) as usize);
+        let read = self.file.read_full(u64::from(self.at), bytes.bytes_mut())?;
+        (self.buffer, self.buffer_at) = (bytes.freeze(read), self.at);
+        self.compare(self.at, &self.buffer.clone())
     }
 
     /// Compares what was just read with the sums of its blocks, if there are any.
-    fn compare(&mut self) -> Result<(), ReadFault> {
+    fn compare(&mut self, from: u32, bytes: &Bytes) -> Result<(), ReadFault> {
         while let Some(sums) = self.sums.as_deref_mut() {
-            let Some((block, bad)) = sums.compare(self.file, self.buffer_at, &self.buffer)? else { break };
+            let Some((block, bad)) = sums.compare(self.file, from, bytes)? else { break };
             if !is_explained(self.file, bad.from, bad.to)? {
                 let why = Why::Block { stored: bad.stored, computed: bad.computed };
                 let (segment, position) = (self.span.segment, bad.from);
