@@ -4,7 +4,7 @@ use crate::disk::log_file::LogFile;
 use crate::disk::open::{Files, Known, Opening, scan_file};
 use crate::disk::report::RecoveryReport;
 use crate::disk::{Disk, DiskError, DiskFile, DiskPath};
-use crate::log::{Cut, CutFacts, Indexes, SegmentInfo, TruncateError};
+use crate::log::{Closing, Cut, CutFacts, Indexes, SegmentInfo, TruncateError};
 use crate::offset::Offset;
 use crate::time::Timestamp;
 
@@ -35,6 +35,7 @@ impl<D: Disk> LogFile<D> {
         let cut = self.log.truncate_to(to, facts, now, &mut effects)?;
         self.mark_before_cut(cut)?;
         self.run(effects)?;
+        self.settle_cut(cut)?;
         Ok(cut)
     }
 
@@ -48,7 +49,14 @@ impl<D: Disk> LogFile<D> {
         self.log.truncate_fully_and_start_at(start, now, &mut effects)?;
         self.mark_before_cut(true)?;
         self.run(effects)?;
+        self.settle_cut(true)?;
         Ok(())
+    }
+
+    /// What was cut off is gone for good before anything takes its place: a power loss that undid the one and kept the
+    /// other would leave a log that never was.
+    fn settle_cut(&mut self, cut: bool) -> Result<(), DiskError> {
+        if cut { self.flush().map(drop) } else { Ok(()) }
     }
 
     /// The mark must not say that more is flushed than will be there: it goes back before the bytes do.
@@ -61,6 +69,8 @@ impl<D: Disk> LogFile<D> {
         if self.dir.cleaned(&self.partition) > Some(active) {
             self.dir.note_cleaned(&self.partition, active)?;
         }
+        let mark = self.log.mark(Closing::Open);
+        self.dir.lower(&self.partition, &mark)?;
         // Twice, into both copies: should one rot, the other must not tell of what was there before.
         for _ in 0..2 {
             self.note_mark()?;

@@ -147,6 +147,23 @@ impl<D: Disk> LogDir<D> {
         Ok(())
     }
 
+    /// A log is about to be cut to what `mark` says: what Kafka's files say of it must not lie behind that, or the next
+    /// opening would take them for later news. To be called before the mark goes back.
+    pub(crate) fn lower(&mut self, partition: &TopicPartition, mark: &FlushedMark) -> Result<(), DiskError> {
+        let root = DiskPath::root();
+        for (checkpoint, name, max) in [
+            (&mut self.recovery_points, RECOVERY_POINTS, mark.offset),
+            (&mut self.high_watermarks, HIGH_WATERMARKS, mark.high_watermark),
+            (&mut self.log_starts, LOG_STARTS, mark.log_start_offset),
+        ] {
+            if let Some(offset) = checkpoint.offsets.get_mut(partition).filter(|offset| **offset > max) {
+                *offset = max;
+                replace(&self.disk, &root, name, &checkpoint.encode())?;
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) fn sync_marks(&mut self) -> Result<(), DiskError> {
         self.marks.sync()
     }

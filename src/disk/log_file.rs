@@ -157,7 +157,10 @@ impl<D: Disk> LogFile<D> {
         let path = DiskPath::root().entry(partition);
         check_topic_id(&disk, &path, partition, options.topic_id)?;
         let mut effects = Vec::new();
-        let log = Log::recovered(recovered, now, &mut effects)?;
+        let mut log = Log::recovered(recovered, now, &mut effects)?;
+        if report.shutdown != Shutdown::Clean {
+            log.distrust_names();
+        }
         let mut lanes = Lanes::new(disk, path, options.open_files_max);
         for segment in log.segments() {
             lanes.adopt(segment.base_offset, &segment.files);
@@ -317,11 +320,12 @@ impl<D: Disk> LogFile<D> {
     pub fn trim_to(&mut self, to: Offset) -> Result<bool, TrimFault> {
         let mut effects = Vec::new();
         let moved = self.log.trim_to(to, &mut effects)?;
-        self.run(effects)?;
         if moved {
+            // The start first: epochs that begin at one that nobody knows of would leave batches in front without.
             self.note_mark()?;
             self.dir.sync_marks()?;
         }
+        self.run(effects)?;
         Ok(moved)
     }
 

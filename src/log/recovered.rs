@@ -102,6 +102,11 @@ impl Log {
         Ok(log)
     }
 
+    /// Nobody knows whether the names of the files are on disk or only in the cache: the next flush makes them durable.
+    pub(crate) fn distrust_names(&mut self) {
+        self.names_changed = true;
+    }
+
     fn adopt(&mut self, found: RecoveredSegment, out: &mut Vec<Effect>) {
         let files =
             SegmentFiles { log: self.new_file(), index: self.new_file(), time_index: self.new_file(), txn_index: None };

@@ -67,6 +67,9 @@ impl Log {
             self.begin_anew(now, out);
         } else {
             self.seal(out);
+            // A follower rolls where the leader's next batch begins, which may lie behind a gap: whatever becomes of that
+            // batch, the log goes on there.
+            self.log_end_offset = self.log_end_offset.max(base);
             self.add_segment(base, now, out);
         }
         self.producers.advance_end(base);

@@ -95,6 +95,22 @@ impl Files {
         Ok(())
     }
 
+    /// Files that belong to a segment whose batches are not there.
+    pub(crate) fn orphans(&self) -> Vec<FileName> {
+        let is_orphan = |name: &&FileName| match name {
+            FileName::OffsetIndex(base)
+            | FileName::TimeIndex(base)
+            | FileName::TxnIndex(base)
+            | FileName::Sums(base) => !self.logs.contains_key(base),
+            FileName::Log(_)
+            | FileName::Snapshot(_)
+            | FileName::Replaces(_)
+            | FileName::LeaderEpochs
+            | FileName::PartitionMetadata => false,
+        };
+        self.others.keys().filter(is_orphan).copied().collect()
+    }
+
     /// Removes every file of a segment, the batches last: as long as they are there, the segment is.
     pub(crate) fn remove_segment<D: Disk>(&mut self, disk: &D, dir: &DiskPath, base: Offset) -> Result<(), DiskError> {
         for name in segment_names(base).into_iter().rev() {

@@ -14,7 +14,7 @@ mod segments;
 
 use std::collections::BTreeSet;
 
-use crate::disk::report::{RecoveryReport, Shutdown};
+use crate::disk::report::{Leftover, LeftoverAction, RecoveryReport, Shutdown};
 use crate::disk::{Disk, DiskError, DiskErrorKind, DiskPath};
 use crate::epoch::LeaderEpoch;
 use crate::id::{TopicId, TopicPartition};
@@ -154,18 +154,38 @@ impl<D: Disk> Opening<'_, D> {
         let mut files = Files::list(self.disk, &self.dir, &mut report)?;
         leftovers::finish(self.disk, &self.dir, &mut files, &mut report)?;
         report.shutdown = if is_new || files.logs.is_empty() { Shutdown::New } else { self.judge(&files) };
+        if !is_new && report.shutdown != Shutdown::Clean {
+            // Whoever made the directory may have been killed before its name was durable.
+            self.disk.sync_dir(&DiskPath::root())?;
+        }
         if let Some(mark) = self.known.mark.filter(|mark| mark.offset > mark.log_start_offset)
             && report.shutdown == Shutdown::New
         {
             return Err(Failure::Missing { segment: mark.segment, flushed: mark.offset });
         }
         self.drop_foreign_sums(&mut files)?;
-        let (epochs, epochs_changed) = self.epochs(&files, &mut report)?;
+        let (epochs, garbage) = self.epochs(&files)?;
+        // A log that has no epochs needs no file of them.
+        let on_file = if garbage { None } else { Some(epochs.clone().unwrap_or_default()) };
         let scan_all = epochs.is_none() && !files.logs.is_empty();
         let mut found = self.segments(&mut files, epochs.unwrap_or_default(), scan_all, &mut report)?;
+        self.remove_orphans(&mut files, &mut report)?;
+        if scan_all && on_file.as_ref() != Some(&found.epochs) {
+            report.rebuilt.push(FileName::LeaderEpochs);
+        }
         self.drop_below_start(&mut found, &mut files, &mut report)?;
-        let recovered = self.recovered(found, &files, epochs_changed, &mut report)?;
+        let recovered = self.recovered(found, &files, on_file.as_ref(), &mut report)?;
         Ok((recovered, report))
+    }
+
+    /// Removes what belongs to a segment that is not there: the rest of a removal that was cut short.
+    fn remove_orphans(&self, files: &mut Files, report: &mut RecoveryReport) -> Result<(), DiskError> {
+        for name in files.orphans() {
+            self.disk.remove(&self.dir.entry(name))?;
+            files.others.remove(&name);
+            report.leftovers.push(Leftover { name: name.to_string(), action: LeftoverAction::Removed });
+        }
+        Ok(())
     }
 
     /// Makes the partition's directory if it is not there; its name is durable before anything is put in it.
@@ -223,7 +243,7 @@ impl<D: Disk> Opening<'_, D> {
     }
 
     /// The leader epochs in the file; `None` if they must be made again from the batches.
-    fn epochs(&self, files: &Files, report: &mut RecoveryReport) -> Result<(Option<EpochCache>, bool), DiskError> {
+    fn epochs(&self, files: &Files) -> Result<(Option<EpochCache>, bool), DiskError> {
         let bytes = match files.others.contains_key(&FileName::LeaderEpochs) {
             true => Some(read_small(self.disk, &self.dir.entry(FileName::LeaderEpochs))?),
             false => None,
@@ -234,11 +254,8 @@ impl<D: Disk> Opening<'_, D> {
             Some((Ok(epochs), true)) => Ok((Some(epochs), false)),
             // Written after the mark, as every change is: what the batches say is added to it, never taken from it.
             Some((Ok(epochs), false)) if !self.known.mark.is_some_and(|mark| mark.clean) => Ok((Some(epochs), false)),
-            _ if files.logs.is_empty() => Ok((None, false)),
-            _ => {
-                report.rebuilt.push(FileName::LeaderEpochs);
-                Ok((None, true))
-            }
+            None => Ok((None, false)),
+            Some(_) => Ok((None, !files.logs.is_empty())),
         }
     }
 
@@ -258,8 +275,10 @@ impl<D: Disk> Opening<'_, D> {
             report.removed_segments.push(segment.base);
         }
         self.disk.sync_dir(&self.dir)?;
+        // Nobody misses what lies below the start.
+        report.corrupt.clear();
+        report.torn = None;
         found.epochs = EpochCache::default();
-        found.epochs_changed = true;
         found.producers = ProducerState::new(self.known.start(), UnknownProducer::default());
         Ok(())
     }
@@ -268,13 +287,15 @@ impl<D: Disk> Opening<'_, D> {
         &self,
         mut found: segments::Found,
         files: &Files,
-        epochs_changed: bool,
+        epochs_on_file: Option<&EpochCache>,
         report: &mut RecoveryReport,
     ) -> Result<Recovered, DiskError> {
         let end = found.segments.last().map_or(self.known.start(), |last| last.next);
         let first = found.segments.first().map_or(end, |first| first.base);
         let start = self.known.start().max(first).min(end);
-        let trimmed = found.epochs.truncate_from_end(end) | found.epochs.truncate_from_start(start);
+        // In this order, or an opening of a log without records would leave an entry that the next one drops.
+        found.epochs.truncate_from_start(start);
+        found.epochs.truncate_from_end(end);
         let snapshots = self.snapshots(files, &found, end)?;
         let clean = matches!(report.shutdown, Shutdown::Clean | Shutdown::New);
         let flushed = if clean { end } else { found.flushed.min(end) };
@@ -285,7 +306,7 @@ impl<D: Disk> Opening<'_, D> {
         Ok(Recovered {
             config: self.config.clone(),
             segments: found.segments,
-            epochs_changed: epochs_changed || found.epochs_changed || trimmed,
+            epochs_changed: epochs_on_file != Some(&found.epochs),
             epochs: found.epochs,
             producers: found.producers,
             snapshots,
@@ -299,7 +320,9 @@ impl<D: Disk> Opening<'_, D> {
     /// The producer snapshots that stay: those at a segment's base, and the newest. What lies past the log end goes.
     fn snapshots(&self, files: &Files, found: &segments::Found, end: Offset) -> Result<BTreeSet<Offset>, DiskError> {
         let bases: BTreeSet<Offset> = found.segments.iter().map(|segment| segment.base).collect();
-        let good = |offset: &Offset| *offset <= end && !found.bad_snapshots.contains(offset);
+        // A log without segments begins anew.
+        let max = if found.segments.is_empty() { Offset::ZERO } else { end.min(found.snapshots_max) };
+        let good = |offset: &Offset| *offset <= max && !found.bad_snapshots.contains(offset);
         let newest = files.snapshots.iter().copied().filter(good).next_back();
         let mut kept = BTreeSet::new();
         for offset in &files.snapshots {

@@ -23,10 +23,11 @@ use crate::time::Timestamp;
 pub(crate) struct Found {
     pub(crate) segments: Vec<RecoveredSegment>,
     pub(crate) epochs: EpochCache,
-    pub(crate) epochs_changed: bool,
     pub(crate) producers: ProducerState,
     pub(crate) flushed: Offset,
     pub(crate) bad_snapshots: BTreeSet<Offset>,
+    /// Snapshots above this were written by a process that died, and nobody has looked at them.
+    pub(crate) snapshots_max: Offset,
     /// From where on batches are new to `producers`.
     pub(crate) replay_from: Offset,
 }
@@ -98,10 +99,10 @@ impl<D: Disk> Opening<'_, D> {
         Found {
             segments: Vec::new(),
             epochs: EpochCache::default(),
-            epochs_changed: false,
             producers: ProducerState::new(Offset::ZERO, UnknownProducer::default()),
             flushed: Offset::ZERO,
             bad_snapshots: BTreeSet::new(),
+            snapshots_max: Offset::MAX,
             replay_from: Offset::ZERO,
         }
     }
@@ -238,6 +239,7 @@ impl<D: Disk> Opening<'_, D> {
         found: &mut Found,
     ) -> Result<(), DiskError> {
         let mut start = None;
+        found.snapshots_max = newest;
         for offset in files.snapshots.range(..=newest).rev() {
             let bytes = read_small(self.disk, &self.dir.entry(FileName::Snapshot(*offset)))?;
             match ProducerSnapshot::parse(&bytes) {
@@ -293,7 +295,7 @@ impl<D: Disk> Opening<'_, D> {
                 TimeIndex::new(base, self.config.segment_index_bytes),
             ),
             aborted: TxnIndex::new(base),
-            epochs: found.epochs.clone(),
+            epochs: epochs_below(base, found),
             producers: found.producers.clone(),
             index_interval_bytes: self.config.index_interval_bytes,
             replay_from: found.replay_from,
@@ -317,6 +319,7 @@ impl<D: Disk> Opening<'_, D> {
             first_timestamp: first_timestamp(&file)?,
             indexes: prefix.indexes.clone(),
             aborted: prefix.aborted.clone(),
+            epochs: epochs_below(next, found),
             // Kafka adds no entries for what it reads again after a clean stop.
             index_interval_bytes: if self.known.clean { u32::MAX } else { self.config.index_interval_bytes },
             ..self.start_of(base, found)
@@ -450,7 +453,6 @@ impl<D: Disk> Opening<'_, D> {
             why,
         });
         report.torn = report.torn.or(torn);
-        found.epochs_changed |= scanned.epochs != found.epochs;
         found.epochs = scanned.epochs.clone();
         found.producers = scanned.producers.clone();
         let rebuilt = if !from_front { Rebuilt::No } else { self.differs(base, &scanned, files)? };
@@ -536,6 +538,11 @@ impl<D: Disk> Opening<'_, D> {
     /// A log whose end is corrupt goes on in a new segment behind all offsets that were flushed: none is given twice.
     fn seal_damage(&self, found: &mut Found, report: &RecoveryReport) {
         let Some(last) = found.segments.last() else { return };
+        let start = self.known.start();
+        if last.next < start && found.flushed <= start {
+            // Nothing of it counts any more.
+            return;
+        }
         let at_end = report.corrupt.iter().any(|bad| bad.segment == last.base && bad.range.next_offset.is_none());
         if !at_end && last.next >= found.flushed {
             return;
@@ -551,6 +558,13 @@ impl<D: Disk> Opening<'_, D> {
         found.segments.push(empty_segment(end, self.config.segment_index_bytes, modified));
         found.producers.advance_end(end);
     }
+}
+
+/// The leader epochs in front of `next`. The file may know later ones, but batches that are read tell of their own.
+fn epochs_below(next: Offset, found: &Found) -> EpochCache {
+    let mut epochs = found.epochs.clone();
+    epochs.truncate_from_end(next);
+    epochs
 }
 
 #[derive(Clone, Copy)]
