@@ -443,7 +443,9 @@ impl<D: Disk> LogFile<D> {
     fn reserve(&mut self, bytes: u32) -> Result<(), AppendFault> {
         let Some((file, needed)) = self.log.reservation(bytes) else { return Ok(()) };
         let handle = self.lanes.handles.handle(file).map_err(AppendFault::Disk)?;
-        let generous = needed.saturating_add(RESERVE_BYTES).min(self.options.config.segment_bytes.max(needed));
+        // As much again as there is: a log that has little takes little of the disk.
+        let ahead = needed.clamp(RESERVE_BYTES_MIN, RESERVE_BYTES_MAX);
+        let generous = needed.saturating_add(ahead).min(self.options.config.segment_bytes.max(needed));
         for len in [generous, needed] {
             match handle.file.reserve(u64::from(len)) {
                 Ok(()) => {
@@ -503,8 +505,9 @@ impl<D: Disk> LogFile<D> {
     }
 }
 
-/// How much space is reserved ahead of what is needed.
-const RESERVE_BYTES: u32 = 16 << 20;
+/// How much space is reserved at least, and at most, ahead of what is needed.
+const RESERVE_BYTES_MIN: u32 = 64 << 10;
+const RESERVE_BYTES_MAX: u32 = 16 << 20;
 
 /// Why the log start was not moved.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]

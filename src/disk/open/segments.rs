@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use bytes::{Bytes, BytesMut};
-
 use crate::disk::block_sums::read_sums;
 use crate::disk::open::files::{Files, LogEntry, read_small};
 use crate::disk::open::{Failure, Opening};
+use crate::disk::pool::Pool;
 use crate::disk::report::{CorruptRange, RecoveryReport, Shutdown, TornTail};
 use crate::disk::sums::FileSum;
 use crate::disk::{Disk, DiskError, DiskFile, OpenHow};
@@ -614,14 +613,14 @@ const CHUNK: u32 = 1 << 20;
 
 /// Feeds a scan from a file.
 pub(crate) fn scan_file<F: DiskFile>(file: &F, start: ScanStart, len: u32) -> Result<Scanned, DiskError> {
+    let pool = Pool::default();
     let mut scan = Scan::new(start);
     let mut fed = scan.begin();
     while let Fed::More { from, min } = fed {
         let wanted = min.max(CHUNK).min(len.saturating_sub(from));
-        let mut bytes = BytesMut::zeroed(wanted as usize);
-        let read = file.read_full(u64::from(from), &mut bytes)?;
-        bytes.truncate(read);
-        let chunk: Bytes = bytes.freeze();
+        let mut bytes = pool.take(wanted as usize);
+        let read = file.read_full(u64::from(from), bytes.bytes_mut())?;
+        let chunk = bytes.freeze(read);
         // A file that is shorter than it was a moment ago ends where it ends.
         let len = if read < wanted as usize { from.saturating_add(read as u32) } else { len };
         fed = scan.feed(&chunk, len);
