@@ -106,3 +106,13 @@ fn more_batches_at_once_than_an_index_has_room_for_are_replicated_all_the_same()
     log.replicate(NOW, &batches, LeaderEpoch::ZERO).unwrap();
     assert_eq!(log.log().log_end_offset(), Offset::new(10));
 }
+
+#[test]
+fn what_is_replicated_behind_a_gap_may_begin_a_segment() {
+    let config = LogConfig { segment_bytes: 100, ..LogConfig::default() };
+    let mut log = open(&MemDisk::new(), config);
+    log.append(NOW, &plain(1)).unwrap();
+    let behind = plain(1).stamped(Offset::new(9), Some(LeaderEpoch::ZERO)).unwrap();
+    log.replicate(NOW, &[behind], LeaderEpoch::ZERO).unwrap();
+    assert_eq!((bases(&log), log.log().log_end_offset()), (vec![0, 9], Offset::new(10)));
+}

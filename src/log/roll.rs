@@ -35,7 +35,10 @@ impl Log {
 
     pub(crate) fn maybe_roll(&mut self, now: Timestamp, change: &Change, out: &mut Vec<Effect>) {
         if self.must_roll(now, change) {
-            self.roll_at(change.base_offset().max(self.log_end_offset), now, out);
+            // What is replicated behind a gap begins its segment behind the gap too: the log goes on there even if the
+            // append that rolled then finds no space, or the active segment would begin past the end.
+            self.log_end_offset = change.base_offset().max(self.log_end_offset);
+            self.roll_at(self.log_end_offset, now, out);
         }
     }
 

@@ -159,7 +159,7 @@ fn replicate(rng: &mut Rng, compacted: bool, index_bytes: i64) -> Op {
 }
 
 /// Whether our log can be compacted yet.
-const COMPACT: bool = false;
+const COMPACT: bool = true;
 
 fn housekeeping(rng: &mut Rng, compacted: bool) -> Op {
     match rng.below(100) {
