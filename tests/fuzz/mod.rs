@@ -4,6 +4,7 @@
 pub mod cli;
 pub mod disk;
 pub mod log_leaves;
+pub mod open;
 pub mod record;
 
 /// A target's name and its function.
@@ -22,6 +23,7 @@ pub const TARGETS: &[Target] = &[
     ("load_checkpoints", log_leaves::load_checkpoints),
     ("topic_name", log_leaves::topic_name),
     ("producer_state", log_leaves::producer_state),
+    ("open_dir", open::open_dir),
     ("decode_batch_v2", record::decode_batch_v2),
     ("decode_legacy", record::decode_legacy),
     ("decompress", record::decompress),
