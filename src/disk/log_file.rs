@@ -120,6 +120,8 @@ pub struct LogFile<D: Disk> {
     pub(super) pool: Pool,
     epoch: LeaderEpoch,
     unflushed: u64,
+    /// How large the log was when its mark was last made durable.
+    marked_size: u64,
 }
 
 impl<D: Disk> LogFile<D> {
@@ -169,8 +171,17 @@ impl<D: Disk> LogFile<D> {
         let resumed = lanes.resume(active.base_offset, active.size);
         resumed.map_err(|error| OpenError::Disk { partition: partition.clone(), error })?;
         let epoch = log.epochs().latest().unwrap_or(LeaderEpoch::ZERO);
-        let mut this =
-            Self { log, lanes, dir, partition: partition.clone(), options, pool: Pool::default(), epoch, unflushed: 0 };
+        let mut this = Self {
+            log,
+            lanes,
+            dir,
+            partition: partition.clone(),
+            options,
+            pool: Pool::default(),
+            epoch,
+            unflushed: 0,
+            marked_size: 0,
+        };
         this.start(effects, &report).map_err(|error| OpenError::Disk { partition: partition.clone(), error })?;
         Ok((this, report))
     }
@@ -481,6 +492,17 @@ impl<D: Disk> LogFile<D> {
         let performed = self.lanes.run(&mut self.log, effects)?;
         if performed.flushed {
             self.note_mark()?;
+            self.maybe_sync_mark()?;
+        }
+        Ok(())
+    }
+
+    /// Makes the mark durable once much was flushed since: after a power loss all behind it is read again.
+    fn maybe_sync_mark(&mut self) -> Result<(), DiskError> {
+        let size = self.log.size();
+        if size.abs_diff(self.marked_size) >= MARK_SYNC_BYTES {
+            self.dir.sync_marks()?;
+            self.marked_size = size;
         }
         Ok(())
     }
@@ -505,6 +527,8 @@ impl<D: Disk> LogFile<D> {
     }
 }
 
+/// After how many flushed bytes the flushed mark is made durable.
+const MARK_SYNC_BYTES: u64 = 64 << 20;
 /// How much space is reserved at least, and at most, ahead of what is needed.
 const RESERVE_BYTES_MIN: u32 = 64 << 10;
 const RESERVE_BYTES_MAX: u32 = 16 << 20;
