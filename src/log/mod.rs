@@ -12,7 +12,7 @@
 //!   never fall with the offset; the log start never goes back but in a truncation.
 //!
 //! What must read — opening, truncation below what is in memory, search by time, compaction — are leaves fed with
-//! bytes by a driver: [`scan`], [`search`], [`clean`]. Their results enter the log as one input.
+//! bytes by a driver: `scan` and [`clean`] are two. Their results enter the log as one input.
 
 mod acknowledged;
 mod append;
