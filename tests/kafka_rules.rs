@@ -3,9 +3,11 @@
 use ottla::disk::{HighWatermarkRule, LogFile, MemDisk, OpenOptions};
 use ottla::epoch::{LeaderEpoch, ProducerEpoch, Sequence};
 use ottla::id::{ProducerId, TopicPartition};
-use ottla::log::{Cleanup, LogConfig};
+use ottla::log::{Cleanup, LogConfig, MarkerRules};
 use ottla::offset::Offset;
-use ottla::record::{Batch, BatchBuilder, Codec, NewRecord, ProducerStamp};
+use ottla::record::{
+    Batch, BatchBuilder, Codec, NewRecord, Origin, ProducerStamp, TransactionMarker, TransactionResult,
+};
 use ottla::time::Timestamp;
 
 const NOW: Timestamp = Timestamp::from_millis(1_600_000_000_000);
@@ -115,4 +117,25 @@ fn what_is_replicated_behind_a_gap_may_begin_a_segment() {
     let behind = plain(1).stamped(Offset::new(9), Some(LeaderEpoch::ZERO)).unwrap();
     log.replicate(NOW, &[behind], LeaderEpoch::ZERO).unwrap();
     assert_eq!((bases(&log), log.log().log_end_offset()), (vec![0, 9], Offset::new(10)));
+}
+
+#[test]
+fn an_aborted_transaction_is_still_known_after_a_kill_and_a_close() {
+    let disk = MemDisk::new();
+    let mut log = open(&disk, LogConfig::default());
+    log.append(NOW, &transactional(2)).unwrap();
+    log.roll(NOW).unwrap();
+    log.append(NOW, &plain(1)).unwrap();
+    let id = ProducerId::new(1).unwrap();
+    let marker = TransactionMarker { result: TransactionResult::Abort, coordinator_epoch: 0 };
+    let marker = marker.to_batch(id, ProducerEpoch::ZERO, NOW).unwrap();
+    log.append_from(NOW, &marker, Origin::Coordinator, MarkerRules::SameEpoch).unwrap();
+    log.flush().unwrap();
+    drop(log);
+    disk.put("t-0/00000000000000000002.log", [&disk.contents()["t-0/00000000000000000002.log"][..], &[0; 9]].concat())
+        .unwrap();
+    let mut log = open(&disk, LogConfig::default());
+    log.append(NOW, &plain(1)).unwrap();
+    log.close().unwrap();
+    assert_eq!(disk.contents()["t-0/00000000000000000002.txnindex"].len(), 34);
 }

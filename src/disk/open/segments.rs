@@ -302,6 +302,15 @@ impl<D: Disk> Opening<'_, D> {
         }
     }
 
+    /// A scan of a whole segment part of which the producers that were found know already: it begins with those of its
+    /// base, or it would not see whose transactions its markers abort.
+    fn start_in_front(&self, base: Offset, files: &Files, found: &mut Found) -> Result<ScanStart, DiskError> {
+        let mut front = Found { flushed: found.flushed, epochs: found.epochs.clone(), ..self.nothing_found() };
+        self.load_producers(files, base, base, &mut front)?;
+        found.bad_snapshots.append(&mut front.bad_snapshots);
+        Ok(self.start_of(base, &front))
+    }
+
     fn start_at(
         &self,
         base: Offset,
@@ -440,7 +449,7 @@ impl<D: Disk> Opening<'_, D> {
         let mut from_front = !had_prefix;
         if had_prefix && (!scanned.bad.is_empty() || scanned.cut.is_some_and(|(position, _)| position == from)) {
             // What was taken for known led to a place where no batch is: perhaps it was wrong.
-            scanned = scan_file(&file, self.start_of(base, found), len)?;
+            scanned = scan_file(&file, self.start_in_front(base, files, found)?, len)?;
             from_front = true;
         }
         report.scanned_bytes += u64::from(len - if from_front { 0 } else { from });
