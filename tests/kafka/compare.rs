@@ -15,7 +15,7 @@ pub struct Meant {
 
 /// The differences that the random run meets, or is kept from because the logs would part for good. Those of damaged
 /// files have tests of their own in `differential`.
-pub const MEANT: [Meant; 10] = [
+pub const MEANT: [Meant; 11] = [
     ROLLED_BY_A_REFUSED_BATCH,
     LONGER_MEMORY,
     READS_ON,
@@ -26,6 +26,7 @@ pub const MEANT: [Meant; 10] = [
     UNSTABLE_AFTER_A_TRUNCATION,
     FULL_INDEX,
     FOUND_BEHIND_THE_LOG_START,
+    OPENS,
 ];
 
 pub const ROLLED_BY_A_REFUSED_BATCH: Meant = Meant {
@@ -96,6 +97,12 @@ pub const FOUND_BEHIND_THE_LOG_START: Meant = Meant {
     what: "Kafka's search by date ends in the first segment that has such a date, though all of it may lie below the log \
            start, and finds nothing; ottla goes on to the records that can be read",
     why: "the record is there. Kafka finds it too once retention has removed the segment",
+};
+
+pub const OPENS: Meant = Meant {
+    name: "opens",
+    what: "where recovery finds more index entries than the index has room for, Kafka does not open the log any more",
+    why: "an index may lack an entry; a log must open. The script ends there",
 };
 
 /// How often each meant difference was met.

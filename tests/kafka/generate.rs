@@ -158,9 +158,6 @@ fn replicate(rng: &mut Rng, compacted: bool, index_bytes: i64) -> Op {
     }
 }
 
-/// Whether our log can be compacted yet.
-const COMPACT: bool = true;
-
 fn housekeeping(rng: &mut Rng, compacted: bool) -> Op {
     match rng.below(100) {
         0..=11 => Op::Roll {},
@@ -170,7 +167,7 @@ fn housekeeping(rng: &mut Rng, compacted: bool) -> Op {
         51 => Op::StartAt { ahead: rng.pick(&[0, 3, 1000]) },
         52..=63 => Op::Trim { permille: rng.within(0, 1000), beyond: if rng.chance(95) { 0 } else { 1 } },
         64..=66 => Op::Expire {},
-        _ if compacted && COMPACT => Op::Compact {},
+        _ if compacted => Op::Compact {},
         _ => Op::Retain {},
     }
 }

@@ -21,7 +21,6 @@
 #![expect(unreachable_pub, reason = "one program: nobody outside could reach anything")]
 
 mod build;
-mod compaction;
 mod compare;
 mod differential;
 mod files;
@@ -40,3 +39,4 @@ mod shrink;
 mod subject;
 mod tools;
 mod world;
+mod written;

@@ -125,7 +125,10 @@ fn ask(file: &mut LogFile<FileDisk>, now: Timestamp, request: &Request) -> Resul
         Request::Roll => file.roll(now).map(|_| Answer::Done).map_err(disk)?,
         Request::Flush => file.flush().map(|_| Answer::Done).map_err(disk)?,
         Request::Retain => Answer::Deleted(file.retain(now).map_err(disk)?.len() as i64),
-        Request::Compact => unreachable!("not yet"),
+        Request::Compact => {
+            let report = file.compact(now).map_err(|error| words::nameless("compact", &error))?;
+            Answer::Compacted(report.range.map(|range| (range.start.as_i64(), range.end.as_i64())))
+        }
         Request::ExpireProducers => done(file.expire_producers(now)),
         Request::Configure(settings) => {
             file.configure(words::config(settings)).map(done).map_err(|error| words::nameless("configure", &error))?

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::build;
-use crate::compare::{self, ROLLED_BY_A_REFUSED_BATCH, Tally};
+use crate::compare::{self, OPENS, ROLLED_BY_A_REFUSED_BATCH, Tally};
 use crate::files;
 use crate::kafka_log::KafkaLog;
 use crate::oracle::Oracle;
@@ -176,6 +176,10 @@ impl<S: Subject> Pair<'_, S> {
     fn both(&mut self, request: &Request) -> Result<Answer, String> {
         let theirs = self.kafka.perform(self.world.now, request);
         let ours = self.ottla.perform(self.world.now, request);
+        if matches!((request, &theirs, &ours), (Request::Open(_), Answer::Refused(_), Answer::Done)) {
+            *self.counts.meant.entry(OPENS.name).or_default() += 1;
+            return Err(format!("{PARTED}: {theirs:?}"));
+        }
         compare::answers(request, &theirs, &ours, &self.world, &mut self.counts.meant)?;
         Ok(theirs)
     }
