@@ -51,6 +51,8 @@ pub struct ScanStart {
     pub replay_from: Offset,
     /// The scan ends in front of the first batch that ends above this.
     pub stop_at: Offset,
+    /// Where the next segment begins: a batch that reaches there is not what was written.
+    pub limit: Offset,
 }
 
 /// Checks one segment. Feed it until it says [`Fed::End`], then take what it found with [`Scan::finish`].
@@ -274,6 +276,9 @@ impl Scan {
         }
         if entry.last_offset().relative_to(state.base).is_none() {
             return Err(Why::OffsetOutOfRange { base: state.base, found: entry.last_offset() });
+        }
+        if entry.next_offset() > state.limit {
+            return Err(Why::OffsetsGoBack { expected: entry.next_offset(), found: state.limit });
         }
         match (entry.leader_epoch(), self.seen_epoch) {
             (Some(found), Some(latest)) if found < latest => Err(Why::EpochGoesBack { latest, found }),

@@ -114,6 +114,7 @@ impl<D: Disk> Leftovers<'_, D> {
             index_interval_bytes: u32::MAX,
             replay_from: Offset::MAX,
             stop_at: Offset::MAX,
+            limit: Offset::MAX,
         };
         Ok(scan_file(&file, start, len)?.next)
     }

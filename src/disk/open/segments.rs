@@ -29,6 +29,8 @@ pub(crate) struct Found {
     pub(crate) snapshots_max: Offset,
     /// From where on batches are new to `producers`.
     pub(crate) replay_from: Offset,
+    /// The bases of all segments that there are, as far as anyone has asked.
+    pub(crate) bases: BTreeSet<Offset>,
 }
 
 /// Where reading begins, and what is known of what lies before.
@@ -56,7 +58,7 @@ impl<D: Disk> Opening<'_, D> {
     ) -> Result<Found, Failure> {
         let flushed = self.flushed(files)?;
         let begin = self.begin(files, scan_all)?;
-        let mut found = Found { epochs, flushed, ..self.nothing_found() };
+        let mut found = Found { epochs, flushed, bases: files.logs.keys().copied().collect(), ..self.nothing_found() };
         let Some(begin) = begin else { return Ok(found) };
         let newest = if report.shutdown == Shutdown::Clean { Offset::MAX } else { begin.next };
         self.load_producers(files, begin.next, newest, &mut found)?;
@@ -103,6 +105,7 @@ impl<D: Disk> Opening<'_, D> {
             bad_snapshots: BTreeSet::new(),
             snapshots_max: Offset::MAX,
             replay_from: Offset::ZERO,
+            bases: BTreeSet::new(),
         }
     }
 
@@ -299,6 +302,7 @@ impl<D: Disk> Opening<'_, D> {
             index_interval_bytes: self.config.index_interval_bytes,
             replay_from: found.replay_from,
             stop_at: Offset::MAX,
+            limit: found.bases.range(base.advance(1)..).next().copied().unwrap_or(Offset::MAX),
         }
     }
 
