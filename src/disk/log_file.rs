@@ -232,6 +232,7 @@ impl<D: Disk> LogFile<D> {
     ///
     /// The disk's.
     pub fn begin_epoch(&mut self, epoch: LeaderEpoch) -> Result<(), DiskError> {
+        self.lanes.check()?;
         self.epoch = epoch;
         let mut effects = Vec::new();
         self.log.begin_epoch(epoch, &mut effects);
@@ -298,6 +299,7 @@ impl<D: Disk> LogFile<D> {
     ///
     /// The disk's. After a failed sync the log is poisoned: nothing tells what of it survives.
     pub fn flush(&mut self) -> Result<Offset, DiskError> {
+        self.lanes.check()?;
         let mut effects = Vec::new();
         self.log.flush(&mut effects);
         self.run(effects)?;
@@ -312,6 +314,7 @@ impl<D: Disk> LogFile<D> {
     ///
     /// The disk's.
     pub fn roll(&mut self, now: Timestamp) -> Result<Offset, DiskError> {
+        self.lanes.check()?;
         let mut effects = Vec::new();
         let base = self.log.roll(now, &mut effects);
         self.run(effects)?;
@@ -329,6 +332,7 @@ impl<D: Disk> LogFile<D> {
     ///
     /// [`TrimFault`].
     pub fn trim_to(&mut self, to: Offset) -> Result<bool, TrimFault> {
+        self.lanes.check()?;
         let mut effects = Vec::new();
         let moved = self.log.trim_to(to, &mut effects)?;
         if moved {
@@ -346,6 +350,7 @@ impl<D: Disk> LogFile<D> {
     ///
     /// The disk's.
     pub fn retain(&mut self, now: Timestamp) -> Result<Vec<(Offset, Breach)>, DiskError> {
+        self.lanes.check()?;
         let mut effects = Vec::new();
         let gone = self.log.retain(now, &mut effects);
         if !gone.is_empty() {
@@ -374,6 +379,7 @@ impl<D: Disk> LogFile<D> {
     ///
     /// The disk's; then the log counts as not closed.
     pub fn close(mut self) -> Result<LogDir<D>, DiskError> {
+        self.lanes.check()?;
         let mut effects = Vec::new();
         self.log.write_out(&mut effects);
         self.log.flush(&mut effects);

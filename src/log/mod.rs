@@ -269,10 +269,13 @@ impl Log {
         self.assign_epoch(epoch, self.log_end_offset, out);
     }
 
-    /// All ops up to `last` are performed.
+    /// All ops up to `last` are performed. Of a poisoned log this is not believed any more.
     pub fn done(&mut self, last: OpSeq, out: &mut Vec<Effect>) {
-        if self.health == Health::Stalled {
-            self.health = Health::Good;
+        match self.health {
+            // Behind an op that failed nothing counts: it may rest on what is not there.
+            Health::Poisoned { .. } => return,
+            Health::Stalled => self.health = Health::Good,
+            Health::Good => {}
         }
         self.acknowledged.done(last);
         self.tail.evict(self.acknowledged.written(), self.config.tail_cache_bytes);
@@ -297,8 +300,11 @@ impl Log {
         self.maybe_sync(out);
     }
 
-    /// The flush `id` has succeeded.
+    /// The flush `id` has succeeded. Of a poisoned log this is not believed any more.
     pub fn synced(&mut self, id: SyncId, out: &mut Vec<Effect>) {
+        if matches!(self.health, Health::Poisoned { .. }) {
+            return;
+        }
         self.acknowledged.synced(id);
         self.maybe_sync(out);
         self.check();
@@ -332,18 +338,20 @@ impl Log {
     pub fn mark(&self, shutdown: Closing) -> FlushedMark {
         let active = self.active();
         let nothing = (0, crc32fast::hash(&[]));
-        let (index, time_index) = active.indexes.as_ref().map_or((nothing, nothing), Indexes::sums);
-        let txn_index = active.aborted_written.sum();
         // Only what is flushed may be told; it is the whole log whenever a flush has just succeeded.
         let whole = self.flushed() == self.log_end_offset;
+        let indexes = active.indexes.as_ref().filter(|_| whole);
+        let (index, time_index) = indexes.map_or((nothing, nothing), Indexes::sums);
+        let txn_index = if whole { active.aborted_written.sum() } else { nothing };
+        let max = if whole { active.max } else { MaxTimestamp::none(active.base) };
         FlushedMark {
             segment: active.base,
             position: if whole { active.size } else { 0 },
             offset: if whole { self.log_end_offset } else { self.flushed().min(active.base) },
             log_start_offset: self.log_start_offset,
             high_watermark: self.high_watermark,
-            max_timestamp: active.max.timestamp,
-            offset_of_max_timestamp: active.max.offset,
+            max_timestamp: max.timestamp,
+            offset_of_max_timestamp: max.offset,
             index_len: index.0,
             index_crc: index.1,
             time_index_len: time_index.0,

@@ -100,7 +100,8 @@ impl Log {
         }
         self.write_indexes_of(base, out);
         let op = self.seal_op(self.active());
-        self.emit(op, out);
+        let sealed = self.emit(op, out);
+        self.active_mut().last_op = Some(sealed);
     }
 
     pub(super) fn seal_op(&self, segment: &Segment) -> DiskOp {

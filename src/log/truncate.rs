@@ -5,7 +5,7 @@
 //! as [`CutFacts`].
 
 use crate::log::indexes::MaxTimestamp;
-use crate::log::op::{DiskOp, Effect, FileId, FileName, Remove};
+use crate::log::op::{DiskOp, Effect, FileId, FileName, OpSeq, Remove};
 use crate::log::producers::ProducerState;
 use crate::log::segment::{Segment, SegmentInfo};
 use crate::log::{Indexes, Log};
@@ -115,6 +115,10 @@ impl Log {
                 return Err(TruncateError::MustRead { to, segment: segment.base_offset });
             }
         }
+        let active = self.active_mut();
+        if active.size == 0 {
+            active.created = now;
+        }
         self.end_at(to, out);
         self.check();
         Ok(true)
@@ -209,6 +213,7 @@ impl Log {
         segment.aborted.truncate_to(to);
         segment.aborted_written.cut(segment.aborted.as_bytes());
         segment.reserved = segment.reserved.min(segment.size);
+        segment.last_op = None;
         let (files, size, aborted) = (segment.files, segment.size, segment.aborted.as_bytes().len() as u32);
         let lens = segment
             .indexes
@@ -252,13 +257,16 @@ impl Log {
         let files = segment.files;
         self.unsynced.remove(&files.log);
         self.names_changed = true;
-        self.remove(FileName::Log(base), Some(files.log), out);
-        self.remove(FileName::OffsetIndex(base), Some(files.index), out);
-        self.remove(FileName::TimeIndex(base), Some(files.time_index), out);
+        // Of a sealed segment as early as can be: it may be for its space that later ops wait.
+        let after = segment.last_op.unwrap_or(OpSeq(self.next_op));
+        let mut remove = |name, file| out.push(Effect::Remove(Remove { name, file, after }));
+        remove(FileName::Log(base), Some(files.log));
+        remove(FileName::OffsetIndex(base), Some(files.index));
+        remove(FileName::TimeIndex(base), Some(files.time_index));
         if let Some(file) = files.txn_index {
-            self.remove(FileName::TxnIndex(base), Some(file), out);
+            remove(FileName::TxnIndex(base), Some(file));
         }
-        self.remove(FileName::Sums(base), None, out);
+        remove(FileName::Sums(base), None);
     }
 
     pub(super) fn remove_snapshots(&mut self, which: impl Fn(Offset) -> bool, out: &mut Vec<Effect>) {
@@ -270,6 +278,6 @@ impl Log {
     }
 
     pub(super) fn remove(&mut self, name: FileName, file: Option<FileId>, out: &mut Vec<Effect>) {
-        out.push(Effect::Remove(Remove { name, file, after: crate::log::OpSeq(self.next_op) }));
+        out.push(Effect::Remove(Remove { name, file, after: OpSeq(self.next_op) }));
     }
 }
