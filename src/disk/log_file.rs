@@ -122,6 +122,8 @@ pub struct LogFile<D: Disk> {
     unflushed: u64,
     /// How large the log was when its mark was last made durable.
     marked_size: u64,
+    /// The active segment when the mark was last made durable.
+    marked_segment: Offset,
 }
 
 impl<D: Disk> LogFile<D> {
@@ -181,6 +183,7 @@ impl<D: Disk> LogFile<D> {
             epoch,
             unflushed: 0,
             marked_size: 0,
+            marked_segment: Offset::ZERO,
         };
         this.start(effects, &report).map_err(|error| OpenError::Disk { partition: partition.clone(), error })?;
         Ok((this, report))
@@ -198,6 +201,14 @@ impl<D: Disk> LogFile<D> {
             self.epoch = epoch;
         }
         self.follow();
+        if report.shutdown == Shutdown::New {
+            // From the beginning, what is missing in front of a segment shows as a hole.
+            self.note_mark()?;
+            match self.dir.sync_marks() {
+                Err(error) if error.kind != DiskErrorKind::NoSpace => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+        }
         Ok(())
     }
 
@@ -506,10 +517,12 @@ impl<D: Disk> LogFile<D> {
     /// Makes the mark durable once much was flushed since: after a power loss all behind it is read again.
     fn maybe_sync_mark(&mut self) -> Result<(), DiskError> {
         let size = self.log.size();
-        if size.abs_diff(self.marked_size) >= MARK_SYNC_BYTES {
+        // A gap in front of a segment is the leader's if it was flushed, and a hole that a power loss has left if not.
+        if size.abs_diff(self.marked_size) >= MARK_SYNC_BYTES || self.log.has_gap_above(self.marked_segment) {
             self.dir.sync_marks()?;
             self.marked_size = size;
         }
+
         Ok(())
     }
 

@@ -358,7 +358,12 @@ impl Log {
             time_index_crc: time_index.1,
             txn_index_len: txn_index.0,
             txn_index_crc: txn_index.1,
-            snapshot_offset: if self.producers.is_empty() { None } else { self.snapshots.last().copied() },
+            snapshot_offset: match self.snapshots.last() {
+                _ if self.producers.is_empty() => None,
+                // Never written: all that there is must be read.
+                None => Some(Offset::ZERO),
+                last => last.copied(),
+            },
             epochs_crc: crc32fast::hash(&self.epochs.encode()),
             clean: whole && shutdown == Closing::Closed,
         }
@@ -379,6 +384,13 @@ impl Log {
     /// What the driver notes of the active segment when the log is closed, as it does of one that is sealed.
     pub fn seal_for_close(&self) -> DiskOp {
         self.seal_op(self.active())
+    }
+
+    /// Whether offsets are missing in front of any segment above `base`.
+    pub(crate) fn has_gap_above(&self, base: Offset) -> bool {
+        let later = self.segments.values().rev().take_while(|segment| segment.base > base);
+        let in_front = self.segments.values().rev().skip(1);
+        later.zip(in_front).any(|(segment, before)| before.next < segment.base)
     }
 
     /// The indexes of a segment, if they are in memory.
