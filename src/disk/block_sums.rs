@@ -8,6 +8,7 @@
 //! - Always true: nothing is summed up that was not written in order; a truncation forgets what it cut.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as MapEntry;
 
 use crate::disk::open::read_small;
 use crate::disk::sums::{BLOCK_BYTES, BadBlock, FileSum, IndexSums, Sums, SumsBuilder};
@@ -132,11 +133,11 @@ impl BlockSums {
         dir: &DiskPath,
         base: Offset,
     ) -> Result<Option<&mut KnownSums>, DiskError> {
-        if !self.known.contains_key(&base) {
-            let sums = read_sums(disk, dir, base)?;
-            self.known.insert(base, sums.map(KnownSums::new));
-        }
-        Ok(self.known.get_mut(&base).and_then(Option::as_mut))
+        let known = match self.known.entry(base) {
+            MapEntry::Occupied(known) => known.into_mut(),
+            MapEntry::Vacant(unknown) => unknown.insert(read_sums(disk, dir, base)?.map(KnownSums::new)),
+        };
+        Ok(known.as_mut())
     }
 }
 

@@ -227,7 +227,7 @@ impl<D: Disk> Lanes<D> {
         for part in parts {
             match part {
                 Part::Batch(_, body) => {
-                    slices.extend(stamps.next().map(<[u8; Stamp::BYTES]>::as_slice).into_iter().chain([&body[..]]))
+                    slices.extend(stamps.next().map(<[u8; Stamp::BYTES]>::as_slice).into_iter().chain([&body[..]]));
                 }
                 Part::Bytes(bytes) => slices.push(bytes),
             }
@@ -247,10 +247,10 @@ impl<D: Disk> Lanes<D> {
         let outcome = handle.file.set_len(u64::from(len));
         handle.cut();
         outcome?;
-        match handle.name {
-            FileName::Log(base) => self.sums.truncated(&self.disk, &self.dir, base, &handle.file, len),
-            _ => Ok(()),
+        if let FileName::Log(base) = handle.name {
+            self.sums.truncated(&self.disk, &self.dir, base, &handle.file, len)?;
         }
+        Ok(())
     }
 
     fn sync(&mut self, sync: &Sync) -> Result<(), DiskError> {

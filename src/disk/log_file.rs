@@ -100,7 +100,7 @@ pub enum AppendFault {
     #[error("offsets {} to {} wait for space: {error}", appended.base_offset, appended.last_offset)]
     Waiting {
         /// What it will be.
-        appended: Appended,
+        appended: Box<Appended>,
         /// What the disk said.
         error: DiskError,
     },
@@ -458,7 +458,7 @@ impl<D: Disk> LogFile<D> {
         match (self.run(effects), appended) {
             (Ok(()), _) => {}
             (Err(error), Some(appended)) if error.kind == DiskErrorKind::NoSpace => {
-                return Err(AppendFault::Waiting { appended, error });
+                return Err(AppendFault::Waiting { appended: Box::new(appended), error });
             }
             (Err(error), _) => return Err(AppendFault::Disk(error)),
         }
@@ -565,10 +565,8 @@ pub enum TrimFault {
 }
 
 fn full_or_failed(error: DiskError, bytes: u32) -> AppendFault {
-    match error.kind {
-        DiskErrorKind::NoSpace => AppendFault::Full { bytes, error },
-        _ => AppendFault::Disk(error),
-    }
+    let is_full = error.kind == DiskErrorKind::NoSpace;
+    if is_full { AppendFault::Full { bytes, error } } else { AppendFault::Disk(error) }
 }
 
 /// The topic's id must be durable before any data is (semantics 1.1, step 3).

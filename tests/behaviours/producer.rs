@@ -62,9 +62,8 @@ fn pid_02_a_gap_in_the_sequence_is_refused() {
 fn pid_03_an_older_epoch_is_fenced() {
     let mut subject = Subject::new(small());
     send(&mut subject, 1, 0, 1).unwrap();
-    for subject in [&mut subject.reopen()] {
-        assert!(matches!(send(subject, 0, 1, 1), Err(ProducerError::ProducerFenced { .. })));
-    }
+    let subject = &mut subject.reopen();
+    assert!(matches!(send(subject, 0, 1, 1), Err(ProducerError::ProducerFenced { .. })));
 }
 
 #[test]
@@ -170,13 +169,12 @@ fn pid_10_a_snapshot_is_not_written_again_while_nothing_has_come() {
 fn pid_11_a_batch_outside_its_producers_open_transaction_is_refused() {
     let mut subject = Subject::new(small());
     subject.log.append(NOW, &transactional(stamp(1, 0, 0), 2)).unwrap();
-    for subject in [&mut subject.kill()] {
-        let refused = send(subject, 0, 2, 1).unwrap_err();
-        let expected = ProducerError::OutsideTransaction { producer_id: stamp(1, 0, 0).id, first_offset: at(0) };
-        assert_eq!(refused, expected);
-        subject.mark(&marker(1, 0, Commit, 0));
-        send(subject, 0, 2, 1).unwrap();
-    }
+    let subject = &mut subject.kill();
+    let refused = send(subject, 0, 2, 1).unwrap_err();
+    let expected = ProducerError::OutsideTransaction { producer_id: stamp(1, 0, 0).id, first_offset: at(0) };
+    assert_eq!(refused, expected);
+    subject.mark(&marker(1, 0, Commit, 0));
+    send(subject, 0, 2, 1).unwrap();
 }
 
 #[test]
@@ -225,14 +223,13 @@ fn pid_15_a_reader_of_what_is_committed_is_told_what_was_aborted() {
     subject.log.append(NOW, &transactional(stamp(1, 0, 0), 6)).unwrap();
     subject.mark(&marker(1, 0, Abort, 0));
     subject.fill(20);
-    for mut subject in [subject.kill().reopen()] {
-        let fetched = subject.fetch(0, Isolation::ReadCommitted);
-        assert_eq!(crate::support::offsets_of(&fetched)[..6], [0, 1, 2, 3, 4, 5]);
-        let told: Vec<_> = fetched.aborted.iter().map(|txn| (txn.producer_id.get(), txn.first_offset.get())).collect();
-        assert_eq!(told, [(1, 0)]);
-        assert!(subject.fetch(0, Isolation::HighWatermark).aborted.is_empty());
-        assert!(subject.fetch(12, Isolation::ReadCommitted).aborted.is_empty());
-    }
+    let mut subject = subject.kill().reopen();
+    let fetched = subject.fetch(0, Isolation::ReadCommitted);
+    assert_eq!(crate::support::offsets_of(&fetched)[..6], [0, 1, 2, 3, 4, 5]);
+    let told: Vec<_> = fetched.aborted.iter().map(|txn| (txn.producer_id.get(), txn.first_offset.get())).collect();
+    assert_eq!(told, [(1, 0)]);
+    assert!(subject.fetch(0, Isolation::HighWatermark).aborted.is_empty());
+    assert!(subject.fetch(12, Isolation::ReadCommitted).aborted.is_empty());
 }
 
 #[test]

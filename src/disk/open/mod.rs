@@ -323,7 +323,7 @@ impl<D: Disk> Opening<'_, D> {
         // A log without segments begins anew.
         let max = if found.segments.is_empty() { Offset::ZERO } else { end.min(found.snapshots_max) };
         let good = |offset: &Offset| *offset <= max && !found.bad_snapshots.contains(offset);
-        let newest = files.snapshots.iter().copied().filter(good).next_back();
+        let newest = files.snapshots.iter().copied().rfind(good);
         let mut kept = BTreeSet::new();
         for offset in &files.snapshots {
             if good(offset) && (bases.contains(offset) || Some(*offset) == newest) {
