@@ -243,12 +243,15 @@ impl<D: Disk> Lanes<D> {
         self.indexes.remove(&file);
         self.maps.remove(&file);
         let handle = self.handles.handle(file)?;
+        if let FileName::Log(base) = handle.name {
+            self.sums.forget(&self.disk, &self.dir, base)?;
+        }
         handle.cut();
         let outcome = handle.file.set_len(u64::from(len));
         handle.cut();
         outcome?;
         if let FileName::Log(base) = handle.name {
-            self.sums.truncated(&self.disk, &self.dir, base, &handle.file, len)?;
+            self.sums.truncated(base, &handle.file, len)?;
         }
         Ok(())
     }

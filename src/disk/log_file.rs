@@ -13,7 +13,7 @@ use crate::disk::{Disk, DiskError, DiskErrorKind, DiskFile, DiskPath};
 use crate::epoch::LeaderEpoch;
 use crate::id::{TopicId, TopicPartition};
 use crate::log::{
-    AppendDecision, AppendError, Appended, Breach, Closing, ConfigError, Effect, FileName, Log, LogConfig, MarkerRules,
+    AppendDecision, AppendError, Appended, Breach, Closing, ConfigError, Effect, FileName, FlushedMark, Log, LogConfig, MarkerRules,
     PartitionMetadata, TrimError,
 };
 use crate::offset::Offset;
@@ -527,7 +527,7 @@ impl<D: Disk> LogFile<D> {
     }
 
     pub(super) fn note_mark(&mut self) -> Result<(), DiskError> {
-        let mark = self.log.mark(Closing::Open);
+        let mark = self.current_mark();
         match self.dir.write_mark(&self.partition, &mark) {
             // The mark trails; it is written again with the next flush.
             Err(error) if error.kind == DiskErrorKind::NoSpace => Ok(()),
@@ -537,8 +537,21 @@ impl<D: Disk> LogFile<D> {
 
     /// Writes the mark, which must not trail now.
     pub(super) fn write_mark(&mut self) -> Result<(), DiskError> {
-        let mark = self.log.mark(Closing::Open);
+        let mark = self.current_mark();
         self.dir.write_mark(&self.partition, &mark)
+    }
+
+    /// What is known to be flushed: between two flushes what the last mark said, with the ends of now.
+    fn current_mark(&self) -> FlushedMark {
+        let mark = self.log.mark(Closing::Open);
+        let has = |base| self.log.segments().any(|segment| segment.base_offset == base);
+        match self.dir.mark_of(&self.partition) {
+            Some(last) if mark.offset < last.offset && last.offset <= self.log.flushed() && has(last.segment) => {
+                let FlushedMark { log_start_offset, high_watermark, epochs_crc, .. } = mark;
+                FlushedMark { log_start_offset, high_watermark, epochs_crc, clean: false, ..*last }
+            }
+            _ => mark,
+        }
     }
 
     pub(super) fn handle(&mut self, file: crate::log::FileId) -> Result<std::sync::Arc<Handle<D::File>>, DiskError> {

@@ -344,10 +344,12 @@ impl Log {
         let (index, time_index) = indexes.map_or((nothing, nothing), Indexes::sums);
         let txn_index = if whole { active.aborted_written.sum() } else { nothing };
         let max = if whole { active.max } else { MaxTimestamp::none(active.base) };
+        // Else only the front of the segment in which the flushed part ends: what comes behind must be read.
+        let reached = self.segments.range(..=self.flushed()).next_back().map_or(self.log_start_offset, |(base, _)| *base);
         FlushedMark {
-            segment: active.base,
+            segment: if whole { active.base } else { reached },
             position: if whole { active.size } else { 0 },
-            offset: if whole { self.log_end_offset } else { self.flushed().min(active.base) },
+            offset: if whole { self.log_end_offset } else { reached },
             log_start_offset: self.log_start_offset,
             high_watermark: self.high_watermark,
             max_timestamp: max.timestamp,
