@@ -171,8 +171,10 @@ impl Log {
         if let Some(first) = first.filter(|first| first.segment == base) {
             (segment.size, segment.max, segment.first_timestamp) =
                 (first.position, first.max_before, first.first_before);
-            segment.next = first.base.min(to);
+            segment.next = first.base;
         }
+        // Where an earlier cut has left a gap, no batch need go, and the segment ends with the log even so.
+        segment.next = segment.next.min(to);
         if let Some(indexes) = segment.indexes.as_mut() {
             indexes.truncate_to(to);
         }
@@ -214,11 +216,12 @@ impl Log {
         segment.aborted_written.cut(segment.aborted.as_bytes());
         segment.reserved = segment.reserved.min(segment.size);
         segment.last_op = None;
-        let (files, size, aborted) = (segment.files, segment.size, segment.aborted.as_bytes().len() as u32);
-        let lens = segment
-            .indexes
-            .as_ref()
-            .map(|indexes| (indexes.offset.as_bytes().len() as u32, indexes.time.as_bytes().len() as u32));
+        // Of the indexes only what their files have: a longer one would end in zeros.
+        let (files, size, (aborted, _)) = (segment.files, segment.size, segment.aborted_written.sum());
+        let lens = segment.indexes.as_ref().map(|indexes| {
+            let ((offset_len, _), (time_len, _)) = indexes.sums();
+            (offset_len, time_len)
+        });
         self.log_end_offset = to;
         self.acknowledged.cut(to);
         self.emit(DiskOp::Truncate { file: files.log, len: size }, out);
