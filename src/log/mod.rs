@@ -35,6 +35,8 @@ mod scan;
 mod segment;
 mod snapshot;
 mod tail;
+#[cfg(test)]
+mod tests;
 mod time_index;
 mod truncate;
 mod txn_index;
