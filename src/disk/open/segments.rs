@@ -515,9 +515,9 @@ impl<D: Disk> Opening<'_, D> {
         let front = found.segments.last().map(|last| last.next);
         let suspect = self.known.mark.is_some() && base > found.flushed && front.is_some_and(|next| next < base);
         let Some(last) = found.segments.last().filter(|_| suspect) else { return Ok(false) };
-        // A follower's log may have gaps; then the segment in front was sealed exactly where it ends.
+        // A follower's log may have gaps; then the segment in front was sealed for this one to follow.
         let entry = LogEntry { len: u64::from(last.size), modified: last.modified };
-        Ok(self.sealed_facts(last.base, entry)?.is_none_or(|facts| facts.next_offset != last.next))
+        Ok(self.sealed_facts(last.base, entry)?.is_none_or(|facts| facts.next_offset != base))
     }
 
     fn remove_behind(
