@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 
 use crate::disk::block_sums::{BlockSums, KnownSums};
+use crate::disk::deleted::Deleted;
 use crate::disk::handles::Handles;
 use crate::disk::swap;
 use crate::disk::{Disk, DiskError, DiskErrorKind, DiskFile, DiskPath, OpenHow};
@@ -26,6 +27,7 @@ pub(crate) struct Lanes<D: Disk> {
     /// Sealed segments that are read from a map.
     maps: BTreeMap<FileId, Bytes>,
     sums: BlockSums,
+    pub(crate) deleted: Deleted,
 }
 
 /// How many segments are mapped at a time.
@@ -53,6 +55,7 @@ impl<D: Disk> Lanes<D> {
             indexes: BTreeMap::new(),
             maps: BTreeMap::new(),
             sums: BlockSums::default(),
+            deleted: Deleted::default(),
         }
     }
 
@@ -282,8 +285,8 @@ impl<D: Disk> Lanes<D> {
         if may_go { self.remove_name(remove.name) } else { Ok(()) }
     }
 
-    fn remove_name(&self, name: FileName) -> Result<(), DiskError> {
-        gone_is_fine(self.disk.remove(&self.dir.entry(name)))
+    fn remove_name(&mut self, name: FileName) -> Result<(), DiskError> {
+        self.deleted.delete(&self.disk, &self.dir, name)
     }
 
     fn put(&mut self, name: FileName, bytes: &Bytes) -> Result<(), DiskError> {

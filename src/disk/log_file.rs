@@ -3,6 +3,7 @@
 //! [`LogFile`] performs what its [`Log`] asks for at once, in the caller's thread: when a call returns, its bytes are in
 //! the page cache, and after [`LogFile::flush`] on disk. It decides nothing: whatever is a rule is the log's.
 
+use crate::disk::deleted::Deleted;
 use crate::disk::handles::Handle;
 use crate::disk::lanes::Lanes;
 use crate::disk::log_dir::LogDir;
@@ -13,8 +14,8 @@ use crate::disk::{Disk, DiskError, DiskErrorKind, DiskFile, DiskPath};
 use crate::epoch::LeaderEpoch;
 use crate::id::{TopicId, TopicPartition};
 use crate::log::{
-    AppendDecision, AppendError, Appended, Breach, Closing, ConfigError, Effect, FileName, FlushedMark, Log, LogConfig, MarkerRules,
-    PartitionMetadata, TrimError,
+    AppendDecision, AppendError, Appended, Breach, Closing, ConfigError, Effect, FileName, FlushedMark, Log, LogConfig,
+    MarkerRules, PartitionMetadata, TrimError,
 };
 use crate::offset::Offset;
 use crate::record::{Batch, CheckError, Checked, DecompressLimit, Origin, Rules};
@@ -38,6 +39,9 @@ pub struct OpenOptions {
     /// The most bytes that compaction takes for its map of keys, 24 for each: Kafka's `log.cleaner.dedupe.buffer.size`. A
     /// smaller one makes a log that is larger take several compactions.
     pub compaction_map_bytes: usize,
+    /// How long a deleted file stays, as `.deleted`, for those who look at the directory from outside: Kafka's
+    /// `file.delete.delay.ms`, which is 60000 there. 0, the default, deletes at once and gives its space back at once.
+    pub file_delete_delay_ms: u64,
 }
 
 /// How the bytes of sealed segments are read. What may still be cut is never mapped.
@@ -61,6 +65,7 @@ impl Default for OpenOptions {
             read_mode: ReadMode::default(),
             decompress_limit: DecompressLimit::default(),
             compaction_map_bytes: 128 << 20,
+            file_delete_delay_ms: 0,
         }
     }
 }
@@ -166,6 +171,7 @@ impl<D: Disk> LogFile<D> {
             log.distrust_names();
         }
         let mut lanes = Lanes::new(disk, path, options.open_files_max);
+        lanes.deleted = Deleted::new(options.file_delete_delay_ms);
         for segment in log.segments() {
             lanes.adopt(segment.base_offset, &segment.files);
         }
@@ -370,6 +376,7 @@ impl<D: Disk> LogFile<D> {
             self.dir.sync_marks()?;
         }
         self.run(effects)?;
+        self.remove_deleted(now)?;
         Ok(gone)
     }
 

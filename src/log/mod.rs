@@ -347,7 +347,8 @@ impl Log {
         let txn_index = if whole { active.aborted_written.sum() } else { nothing };
         let max = if whole { active.max } else { MaxTimestamp::none(active.base) };
         // Else only the front of the segment in which the flushed part ends: what comes behind must be read.
-        let reached = self.segments.range(..=self.flushed()).next_back().map_or(self.log_start_offset, |(base, _)| *base);
+        let reached =
+            self.segments.range(..=self.flushed()).next_back().map_or(self.log_start_offset, |(base, _)| *base);
         FlushedMark {
             segment: if whole { active.base } else { reached },
             position: if whole { active.size } else { 0 },

@@ -1,10 +1,13 @@
 //! LOG: what is let go, and moving the log start.
 
-use ottla::disk::{MemDisk, TrimFault};
+use ottla::disk::{MemDisk, OpenOptions, TrimFault};
 use ottla::log::{Breach, Cleanup, Isolation, LogConfig};
+use ottla::record::TransactionResult;
 use ottla::time::Timestamp;
 
-use crate::support::{FIRST_LOG, NOW, Subject, at, batch, batch_at, by_hand, file, later, small};
+use crate::support::{
+    FIRST_LOG, NOW, Subject, at, batch, batch_at, by_hand, file, later, marker, small, stamp, transactional,
+};
 
 /// One batch to a segment, each of one size.
 fn one_each(retention: LogConfig) -> LogConfig {
@@ -13,6 +16,13 @@ fn one_each(retention: LogConfig) -> LogConfig {
 
 fn keep_all() -> LogConfig {
     LogConfig { retention_ms: None, retention_bytes: None, ..LogConfig::default() }
+}
+
+/// `count` more segments of one record each.
+fn segments_of(subject: &mut Subject, count: u64) {
+    for _ in 0..count {
+        subject.log.append(NOW, &batch(&["a"])).unwrap();
+    }
 }
 
 /// `count` segments of one record each, dated a second apart from now on.
@@ -155,6 +165,40 @@ fn log_26_a_deleted_segment_is_gone_at_once_with_all_its_files() {
     for kind in ["log", "index", "timeindex", "sums", "snapshot"] {
         assert!(!contents.contains_key(&file(0, kind)) && !contents.contains_key(&file(1, kind)), "{kind}");
     }
+}
+
+#[test]
+fn log_26_with_a_delay_deleted_files_stay_as_deleted_and_then_go() {
+    // Room for one marker.
+    let config = LogConfig { retention_bytes: Some(0), segment_bytes: 80, ..keep_all() };
+    let delayed = OpenOptions { file_delete_delay_ms: 60_000, ..crate::support::options(config) };
+    let mut subject = Subject::open(MemDisk::new(), delayed.clone());
+    subject.log.append(NOW, &transactional(stamp(1, 0, 0), 1)).unwrap();
+    subject.mark(&marker(1, 0, TransactionResult::Abort, 0));
+    segments_of(&mut subject, 3);
+    let deleted = |subject: &Subject| -> Vec<String> {
+        let contents = subject.disk.contents();
+        contents.keys().filter(|name| name.ends_with(".deleted")).cloned().collect()
+    };
+    let before = subject.disk.contents();
+    subject.log.retain(NOW).unwrap();
+    let renamed = deleted(&subject);
+    // SEG-10: every file that was there, also the transaction index.
+    for kind in ["log", "index", "timeindex", "sums", "snapshot", "txnindex"] {
+        let name = file(1, kind);
+        assert_eq!(before.contains_key(&name), renamed.contains(&format!("{name}.deleted")), "{kind}");
+        assert!(!subject.disk.contents().contains_key(&name));
+    }
+    assert!(before.contains_key(&file(1, "txnindex")));
+    assert_eq!(subject.log.remove_deleted(later(59_999)).unwrap(), 0);
+    assert_eq!(deleted(&subject), renamed);
+    assert_eq!(subject.log.remove_deleted(later(60_000)).unwrap(), renamed.len());
+    assert!(deleted(&subject).is_empty());
+    subject.log.append(NOW, &batch(&["a"])).unwrap();
+    subject.log.truncate_fully_and_start_at(at(9), NOW).unwrap();
+    assert!(!deleted(&subject).is_empty());
+    let subject = subject.kill();
+    assert!(deleted(&subject).is_empty(), "an opening waits for nothing");
 }
 
 #[test]
