@@ -454,8 +454,14 @@ impl<D: Disk> Opening<'_, D> {
         let mut from_front = !had_prefix;
         if had_prefix && (!scanned.bad.is_empty() || scanned.cut.is_some_and(|(position, _)| position == from)) {
             // What was taken for known led to a place where no batch is: perhaps it was wrong.
-            scanned = scan_file(&file, self.start_in_front(base, files, found)?, len)?;
-            from_front = true;
+            let again = scan_file(&file, self.start_in_front(base, files, found)?, len)?;
+            // Or it was right, and a truncation into a batch has left the log to end behind its last one: what follows
+            // the mark was never flushed.
+            let borne_out = scanned.bad.is_empty() && again.bad.first().is_some_and(|bad| bad.from == from);
+            if !borne_out {
+                scanned = again;
+                from_front = true;
+            }
         }
         report.scanned_bytes += u64::from(len - if from_front { 0 } else { from });
         note_corrupt(base, &scanned, report);
