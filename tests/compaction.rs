@@ -483,7 +483,7 @@ fn reopened(disk: &MemDisk) -> (Vec<Seen>, Vec<(i64, u64)>) {
 }
 
 fn few_images() -> ImageRules {
-    ImageRules { exhaustive_max: 16, random: 8, ..ImageRules::default() }
+    ImageRules { torn_within: 1, exhaustive_max: 6, random: 3, ..ImageRules::default() }
 }
 
 #[test]
@@ -527,13 +527,13 @@ fn cln_10_a_crash_at_every_call_leaves_all_as_before_or_all_as_after() {
                 );
                 seen_after |= found == after;
                 // What an opening has begun, another finishes.
-                if images % 128 == 0 {
+                if images % 64 == 0 {
                     crash_the_opening(&again, &found);
                 }
             }
         }
     }
-    assert!(seen_after && images > 1000, "{images} images");
+    assert!(seen_after && images > 200, "{images} images");
 }
 
 fn crash_the_opening(start: &MemDisk, wanted: &(Vec<Seen>, Vec<(i64, u64)>)) {
@@ -544,7 +544,9 @@ fn crash_the_opening(start: &MemDisk, wanted: &(Vec<Seen>, Vec<(i64, u64)>)) {
         let disk = start.copy();
         disk.stop_at(disk.calls() + call, Applied::Before);
         let _ = LogFile::open(disk.clone(), &partition(), options(), at(0));
-        for image in disk.images_by(&ImageRules { exhaustive_max: 4, random: 2, ..ImageRules::default() }) {
+        for image in
+            disk.images_by(&ImageRules { torn_within: 1, exhaustive_max: 4, random: 2, ..ImageRules::default() })
+        {
             assert_eq!(&reopened(&image), wanted, "call {call} of the opening");
         }
     }

@@ -21,6 +21,7 @@
 #![expect(unreachable_pub, reason = "one program: nobody outside could reach anything")]
 
 mod build;
+mod compaction;
 mod compare;
 mod differential;
 mod files;
