@@ -172,7 +172,7 @@ fn log_26_with_a_delay_deleted_files_stay_as_deleted_and_then_go() {
     // Room for one marker.
     let config = LogConfig { retention_bytes: Some(0), segment_bytes: 80, ..keep_all() };
     let delayed = OpenOptions { file_delete_delay_ms: 60_000, ..crate::support::options(config) };
-    let mut subject = Subject::open(MemDisk::new(), delayed.clone());
+    let mut subject = Subject::open(MemDisk::new(), delayed);
     subject.log.append(NOW, &transactional(stamp(1, 0, 0), 1)).unwrap();
     subject.mark(&marker(1, 0, TransactionResult::Abort, 0));
     segments_of(&mut subject, 3);
