@@ -158,6 +158,24 @@ fn a_failed_write_is_seen_by_nobody() {
 }
 
 #[test]
+fn a_mark_vouches_for_bytes_and_index_entries_only_where_all_is_flushed() {
+    let (mut log, mut out) = new_log(LogConfig { index_interval_bytes: 0, ..LogConfig::default() });
+    for _ in 0..3 {
+        append(&mut log, &batch(None, 1), &mut out);
+    }
+    log.flush(&mut out);
+    log.done(last_op(&out), &mut out);
+    log.synced(syncs(&out)[0], &mut out);
+    let mark = log.mark(Closing::Open);
+    assert_eq!((mark.offset, mark.position), (at(3), log.active_segment().size));
+    assert!(mark.index_len > 0 && mark.max_timestamp == NOW && !mark.clean);
+    append(&mut log, &batch(None, 1), &mut out);
+    let mark = log.mark(Closing::Closed);
+    assert_eq!((mark.position, mark.index_len, mark.time_index_len, mark.txn_index_len), (0, 0, 0, 0));
+    assert_eq!((mark.max_timestamp, mark.clean), (Timestamp::NONE, false));
+}
+
+#[test]
 fn a_failed_flush_poisons_and_is_never_asked_for_again() {
     let (mut log, mut out) = new_log(LogConfig::default());
     append(&mut log, &batch(None, 1), &mut out);
