@@ -33,6 +33,8 @@ pub struct ScanStart {
     pub next: Offset,
     /// All below this offset was flushed: nothing of it is ever cut.
     pub flushed: Offset,
+    /// Nothing from this byte on was flushed, whatever the offsets: a truncation may let a log end behind its last batch.
+    pub flushed_position: u32,
     /// What is known of the bytes in front of `position`.
     pub max: MaxTimestamp,
     /// The largest timestamp of the segment's first batch, if that lies in front of `position`.
@@ -316,7 +318,7 @@ impl Scan {
     }
 
     fn reject(&mut self, why: Why) -> Option<Fed> {
-        if self.state.next >= self.state.flushed {
+        if self.state.next >= self.state.flushed || self.at >= self.state.flushed_position {
             self.cut = Some((self.at, why));
             return Some(Fed::End);
         }

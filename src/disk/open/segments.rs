@@ -111,7 +111,7 @@ impl<D: Disk> Opening<'_, D> {
 
     /// A scan that ends in front of the first batch that a truncation to `to` cuts off.
     pub(crate) fn start_to_cut(&self, base: Offset, to: Offset, found: &Found) -> ScanStart {
-        ScanStart { flushed: Offset::MAX, stop_at: to, ..self.start_of(base, found) }
+        ScanStart { flushed: Offset::MAX, flushed_position: u32::MAX, stop_at: to, ..self.start_of(base, found) }
     }
 
     /// The indexes of a segment as its files have them; `None` if they are missing or impossible.
@@ -279,7 +279,12 @@ impl<D: Disk> Opening<'_, D> {
         for base in files.logs.range(floor..at).map(|(base, _)| *base) {
             let file = self.disk.open(&self.dir.entry(FileName::Log(base)), OpenHow::Read)?;
             let len = u32::try_from(file.len()?).unwrap_or(u32::MAX);
-            let start = ScanStart { flushed: Offset::MAX, stop_at: at, ..self.start_of(base, found) };
+            let start = ScanStart {
+                flushed: Offset::MAX,
+                flushed_position: u32::MAX,
+                stop_at: at,
+                ..self.start_of(base, found)
+            };
             found.producers = scan_file(&file, start, len)?.producers;
         }
         Ok(())
@@ -291,6 +296,11 @@ impl<D: Disk> Opening<'_, D> {
             position: 0,
             next: base,
             flushed: found.flushed,
+            flushed_position: self
+                .known
+                .mark
+                .filter(|mark| mark.segment == base)
+                .map_or(u32::MAX, |mark| mark.position),
             max: MaxTimestamp::none(base),
             first_timestamp: None,
             indexes: Indexes::rebuilt(
@@ -413,6 +423,7 @@ impl<D: Disk> Opening<'_, D> {
     ) -> Result<RecoveredSegment, DiskError> {
         let start = ScanStart {
             flushed: Offset::MAX,
+            flushed_position: u32::MAX,
             producers: self.producers_at(base, files)?,
             ..self.start_of(base, found)
         };

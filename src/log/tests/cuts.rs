@@ -40,6 +40,7 @@ fn facts(log: &Log, to: Offset, files: &BTreeMap<FileId, Bytes>) -> Option<CutFa
             position: 0,
             next: base,
             flushed: Offset::MAX,
+            flushed_position: u32::MAX,
             max: MaxTimestamp::none(base),
             first_timestamp: None,
             indexes: Indexes::new(base, log.config.segment_index_bytes),
