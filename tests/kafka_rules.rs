@@ -1,5 +1,7 @@
 //! Rules of Kafka's log that the differential test (`tests/kafka/`) has found missing here, each by the script it left.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 use ottla::disk::{HighWatermarkRule, LogFile, MemDisk, OpenOptions};
 use ottla::epoch::{LeaderEpoch, ProducerEpoch, Sequence};
 use ottla::id::{ProducerId, TopicPartition};
@@ -38,8 +40,12 @@ fn transactional(records: usize) -> Batch {
 }
 
 fn open(disk: &MemDisk, config: LogConfig) -> LogFile<MemDisk> {
+    open_at(NOW, disk, config)
+}
+
+fn open_at(now: Timestamp, disk: &MemDisk, config: LogConfig) -> LogFile<MemDisk> {
     let options = OpenOptions { config, high_watermark: HighWatermarkRule::ByHand, ..OpenOptions::default() };
-    LogFile::open(disk.clone(), &TopicPartition::parse("t-0").unwrap(), options, NOW).unwrap().0
+    LogFile::open(disk.clone(), &TopicPartition::parse("t-0").unwrap(), options, now).unwrap().0
 }
 
 fn bases(log: &LogFile<MemDisk>) -> Vec<u64> {
@@ -72,7 +78,7 @@ fn a_segment_keeps_the_index_interval_that_it_began_with() {
     let disk = MemDisk::new();
     let config = LogConfig { index_interval_bytes: 0, ..LogConfig::default() };
     let mut log = open(&disk, config.clone());
-    log.configure(LogConfig { index_interval_bytes: 1 << 20, ..config.clone() }).unwrap();
+    log.configure(LogConfig { index_interval_bytes: 1 << 20, ..config }).unwrap();
     for _ in 0..3 {
         log.append(NOW, &plain(1)).unwrap();
     }
@@ -138,4 +144,17 @@ fn an_aborted_transaction_is_still_known_after_a_kill_and_a_close() {
     log.append(NOW, &plain(1)).unwrap();
     log.close().unwrap();
     assert_eq!(disk.contents()["t-0/00000000000000000002.txnindex"].len(), 34);
+}
+
+#[test]
+fn a_segment_that_begins_without_a_date_ages_from_its_opening_on() {
+    let disk = MemDisk::new();
+    let config = LogConfig { segment_ms: 5000, ..LogConfig::default() };
+    let undated = builder(1, Timestamp::NONE).build().unwrap();
+    open(&disk, config.clone()).append(NOW, &undated).unwrap();
+    let mut log = open_at(later(60_000), &disk, config);
+    log.append(later(65_000), &undated).unwrap();
+    assert_eq!(bases(&log), [0]);
+    log.append(later(65_001), &undated).unwrap();
+    assert_eq!(bases(&log), [0, 2]);
 }

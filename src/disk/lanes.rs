@@ -5,11 +5,10 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 
 use crate::disk::block_sums::{BlockSums, KnownSums};
-use crate::disk::deleted::Deleted;
 use crate::disk::handles::Handles;
 use crate::disk::swap;
 use crate::disk::{Disk, DiskError, DiskErrorKind, DiskFile, DiskPath, OpenHow};
-use crate::log::{DiskOp, Effect, FileId, FileName, Log, OpFailure, OpSeq, Part, Remove, SegmentFiles, Sync};
+use crate::log::{DiskOp, Effect, FileId, FileName, Log, OpFailure, Part, Remove, SegmentFiles, Sync};
 use crate::offset::Offset;
 use crate::record::Stamp;
 
@@ -20,14 +19,11 @@ pub(crate) struct Lanes<D: Disk> {
     dir: DiskPath,
     pub(crate) handles: Handles<D>,
     waiting: VecDeque<Effect>,
-    /// What has failed for good: nothing is performed after it, and whoever asks is told again.
-    broken: Option<DiskError>,
     /// Index files of sealed segments that were looked into, mapped or read whole.
     indexes: BTreeMap<FileId, Bytes>,
     /// Sealed segments that are read from a map.
     maps: BTreeMap<FileId, Bytes>,
     sums: BlockSums,
-    pub(crate) deleted: Deleted,
 }
 
 /// How many segments are mapped at a time.
@@ -51,11 +47,9 @@ impl<D: Disk> Lanes<D> {
             dir,
             handles,
             waiting: VecDeque::new(),
-            broken: None,
             indexes: BTreeMap::new(),
             maps: BTreeMap::new(),
             sums: BlockSums::default(),
-            deleted: Deleted::default(),
         }
     }
 
@@ -122,9 +116,8 @@ impl<D: Disk> Lanes<D> {
     /// # Errors
     ///
     /// The first call that failed. After "no space" the op and all behind it wait; after anything else the log is
-    /// poisoned, nothing waits, and every later call gets the same error.
+    /// poisoned and nothing waits.
     pub(crate) fn run(&mut self, log: &mut Log, effects: Vec<Effect>) -> Result<Performed, DiskError> {
-        self.check()?;
         self.waiting.extend(effects);
         let mut performed = Performed::default();
         let mut answers = Vec::new();
@@ -133,17 +126,14 @@ impl<D: Disk> Lanes<D> {
                 Effect::Op(seq, op) => match self.perform(op) {
                     Ok(()) => log.done(*seq, &mut answers),
                     Err(error) if error.kind == DiskErrorKind::NoSpace => {
-                        let seq = *seq;
-                        log.failed(seq, OpFailure::NoSpace);
+                        log.failed(*seq, OpFailure::NoSpace);
                         self.waiting.push_front(effect);
-                        match self.remove_before(seq)? {
-                            0 => return Err(error),
-                            _ => continue,
-                        }
+                        return Err(error);
                     }
                     Err(error) => {
                         log.failed(*seq, OpFailure::Failed(error.to_string()));
-                        return Err(self.break_off(error));
+                        self.waiting.clear();
+                        return Err(error);
                     }
                 },
                 Effect::Sync(sync) => match self.sync(sync) {
@@ -153,7 +143,8 @@ impl<D: Disk> Lanes<D> {
                     }
                     Err(error) => {
                         log.sync_failed(sync.id, &error.to_string());
-                        return Err(self.break_off(error));
+                        self.waiting.clear();
+                        return Err(error);
                     }
                 },
                 Effect::Remove(remove) => self.remove(remove)?,
@@ -161,31 +152,6 @@ impl<D: Disk> Lanes<D> {
             self.waiting.extend(answers.drain(..));
         }
         Ok(performed)
-    }
-
-    /// Performs the removals that need not wait for `op`, so that it may find space. Answers how many there were.
-    fn remove_before(&mut self, op: OpSeq) -> Result<usize, DiskError> {
-        let is_free = |effect: &Effect| matches!(effect, Effect::Remove(remove) if remove.after < op);
-        let (free, waiting): (VecDeque<Effect>, _) = self.waiting.drain(..).partition(is_free);
-        self.waiting = waiting;
-        let count = free.len();
-        for effect in free {
-            if let Effect::Remove(remove) = effect {
-                self.remove(&remove)?;
-            }
-        }
-        Ok(count)
-    }
-
-    /// Whether anything is performed any more; otherwise what has failed for good.
-    pub(crate) fn check(&self) -> Result<(), DiskError> {
-        self.broken.clone().map_or(Ok(()), Err)
-    }
-
-    fn break_off(&mut self, error: DiskError) -> DiskError {
-        self.waiting.clear();
-        self.broken = Some(error.clone());
-        error
     }
 
     fn perform(&mut self, op: &DiskOp) -> Result<(), DiskError> {
@@ -207,10 +173,7 @@ impl<D: Disk> Lanes<D> {
 
     fn create(&mut self, file: FileId, name: FileName) -> Result<(), DiskError> {
         if let FileName::Log(base) = name {
-            // What else has the names of this segment is of another that was there before.
-            for stale in [FileName::Sums(base), FileName::TxnIndex(base)] {
-                gone_is_fine(self.disk.remove(&self.dir.entry(stale)))?;
-            }
+            gone_is_fine(self.disk.remove(&self.dir.entry(FileName::Sums(base))))?;
             self.sums.created(base);
         }
         self.handles.create(file, name)
@@ -230,7 +193,7 @@ impl<D: Disk> Lanes<D> {
         for part in parts {
             match part {
                 Part::Batch(_, body) => {
-                    slices.extend(stamps.next().map(<[u8; Stamp::BYTES]>::as_slice).into_iter().chain([&body[..]]));
+                    slices.extend(stamps.next().map(<[u8; Stamp::BYTES]>::as_slice).into_iter().chain([&body[..]]))
                 }
                 Part::Bytes(bytes) => slices.push(bytes),
             }
@@ -246,17 +209,14 @@ impl<D: Disk> Lanes<D> {
         self.indexes.remove(&file);
         self.maps.remove(&file);
         let handle = self.handles.handle(file)?;
-        if let FileName::Log(base) = handle.name {
-            self.sums.forget(&self.disk, &self.dir, base)?;
-        }
         handle.cut();
         let outcome = handle.file.set_len(u64::from(len));
         handle.cut();
         outcome?;
-        if let FileName::Log(base) = handle.name {
-            self.sums.truncated(base, &handle.file, len)?;
+        match handle.name {
+            FileName::Log(base) => self.sums.truncated(&self.disk, &self.dir, base, &handle.file, len),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn sync(&mut self, sync: &Sync) -> Result<(), DiskError> {
@@ -285,8 +245,8 @@ impl<D: Disk> Lanes<D> {
         if may_go { self.remove_name(remove.name) } else { Ok(()) }
     }
 
-    fn remove_name(&mut self, name: FileName) -> Result<(), DiskError> {
-        self.deleted.delete(&self.disk, &self.dir, name)
+    fn remove_name(&self, name: FileName) -> Result<(), DiskError> {
+        gone_is_fine(self.disk.remove(&self.dir.entry(name)))
     }
 
     fn put(&mut self, name: FileName, bytes: &Bytes) -> Result<(), DiskError> {

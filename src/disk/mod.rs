@@ -7,7 +7,6 @@
 mod block_sums;
 mod compact;
 mod cut;
-mod deleted;
 pub mod dirs;
 mod error;
 mod file;
