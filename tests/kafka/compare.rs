@@ -15,7 +15,7 @@ pub struct Meant {
 
 /// The differences that the random run meets, or is kept from because the logs would part for good. Those of damaged
 /// files have tests of their own in `differential`.
-pub const MEANT: [Meant; 11] = [
+pub const MEANT: [Meant; 12] = [
     ROLLED_BY_A_REFUSED_BATCH,
     LONGER_MEMORY,
     READS_ON,
@@ -27,6 +27,7 @@ pub const MEANT: [Meant; 11] = [
     FULL_INDEX,
     FOUND_BEHIND_THE_LOG_START,
     OPENS,
+    END_KEPT,
 ];
 
 pub const ROLLED_BY_A_REFUSED_BATCH: Meant = Meant {
@@ -60,7 +61,7 @@ pub const FEWER_ABORTED: Meant = Meant {
 pub const STABLE_FROM_THE_LOG_START: Meant = Meant {
     name: "stable from the log start",
     what: "where a trim has cut into a batch of an open transaction, Kafka's last stable offset is that batch's base, \
-           below the log start; ottla's is the log start",
+           below the log start, and within a gap the place behind it; ottla's is the log start",
     why: "an offset that nobody may read is no end for readers. The harness raises Kafka's",
 };
 
@@ -95,7 +96,7 @@ pub const FULL_INDEX: Meant = Meant {
 pub const FOUND_BEHIND_THE_LOG_START: Meant = Meant {
     name: "found behind the log start",
     what: "Kafka's search by date ends in the first segment that has such a date, though all of it may lie below the log \
-           start, and finds nothing; ottla goes on to the records that can be read",
+           start, or have no date but that of its file, and finds nothing; ottla goes on to the records that have one",
     why: "the record is there. Kafka finds it too once retention has removed the segment",
 };
 
@@ -103,6 +104,13 @@ pub const OPENS: Meant = Meant {
     name: "opens",
     what: "where recovery finds more index entries than the index has room for, Kafka does not open the log any more",
     why: "an index may lack an entry; a log must open. The script ends there",
+};
+
+pub const END_KEPT: Meant = Meant {
+    name: "end kept",
+    what: "a truncation into a batch lets the log end behind what is left; when it is opened again Kafka ends it at its \
+           last batch, and gives the offsets in between once more; ottla ends it where it ended",
+    why: "an offset is given once. The harness cuts ours, to go on",
 };
 
 /// How often each meant difference was met.
@@ -130,7 +138,7 @@ pub fn answers(
         (Answer::Batches { bytes: theirs, .. }, Answer::Batches { bytes: ours, .. })
             if is_committed(request) && !world.settled =>
         {
-            theirs.starts_with(ours)
+            theirs.starts_with(ours) || ours.starts_with(theirs)
         }
         (Answer::Batches { bytes: theirs, aborted }, Answer::Batches { bytes: ours, aborted: our_aborted }) => {
             let longer = ours.len() > theirs.len() && !theirs.is_empty() && ours.starts_with(theirs);
@@ -152,7 +160,7 @@ pub fn answers(
         (Answer::Found(None), Answer::Found(Some((offset, ..)))) => {
             let State { log_start, segments, .. } = &world.state;
             let trimmed = segments.first().is_some_and(|(base, _)| base < log_start);
-            offset >= log_start && trimmed && meant(&FOUND_BEHIND_THE_LOG_START, tally)
+            offset >= log_start && (trimmed || world.undated) && meant(&FOUND_BEHIND_THE_LOG_START, tally)
         }
         (theirs, ours) => theirs == ours,
     };
@@ -219,7 +227,7 @@ fn fields(bytes: &[u8]) -> String {
 /// Compares what both logs say of themselves. What is stable may be ours alone to know after a reload, until both agree
 /// again: `settled` says whether they did before, and afterwards whether they do.
 pub fn states(world: &mut World, ottla: &State, tally: &mut Tally) -> Result<(), String> {
-    let World { state: kafka, settled, reloaded, retired, .. } = world;
+    let World { state: kafka, settled, stable, reloaded, reloaded_end, retired, .. } = world;
     same("log start", &kafka.log_start, &ottla.log_start)?;
     same("log end", &kafka.log_end, &ottla.log_end)?;
     same("high watermark", &kafka.high_watermark, &ottla.high_watermark)?;
@@ -233,9 +241,14 @@ pub fn states(world: &mut World, ottla: &State, tally: &mut Tally) -> Result<(),
     same("producers", &ids(&theirs), &ids(&ours))?;
     theirs.iter().zip(&ours).try_for_each(|(theirs, ours)| producers(theirs, ours, *reloaded))?;
     let unstable = |state: &State| (state.first_unstable, state.last_stable_offset);
-    *settled |= unstable(kafka) == unstable(ottla) && kafka.high_watermark >= world.reloaded_end;
-    let never_larger = ottla.last_stable_offset <= kafka.last_stable_offset;
-    if !*settled && never_larger {
+    *settled |= unstable(kafka) == unstable(ottla) && kafka.high_watermark >= *reloaded_end;
+    if *settled {
+        *stable = kafka.last_stable_offset;
+    }
+    // Kafka may have forgotten that a transaction is stable, but never is one that was not before.
+    let believable = ottla.last_stable_offset <= kafka.last_stable_offset.max((*stable).min(kafka.high_watermark));
+    let from_the_start = ottla.first_unstable == Some(ottla.log_start) && kafka.first_unstable.is_some();
+    if (!*settled || from_the_start) && believable {
         meant(&UNSTABLE_AFTER_A_TRUNCATION, tally);
         return Ok(());
     }

@@ -42,6 +42,7 @@ impl<B: Bench> Arena<B> {
     }
 
     /// Runs a script; of one that fails, makes a short one that fails in the same way.
+    #[expect(clippy::result_large_err, reason = "a script that fails is what this is about")]
     fn run_or_shrink(&mut self, script: &Script) -> Result<Counts, (Script, Disagreement)> {
         let first = match self.run(script) {
             Ok(counts) => return Ok(counts),

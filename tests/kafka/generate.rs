@@ -73,7 +73,7 @@ fn producer(rng: &mut Rng, kind: Kind) -> usize {
         Kind::Plain => 0,
         // Now and then the other kind's, which may have a transaction open.
         Kind::Idempotent if rng.chance(90) => rng.pick(&[4, 5, 6]),
-        Kind::Idempotent | Kind::Transactional => rng.pick(&[1, 2, 3]),
+        Kind::Idempotent | Kind::Transactional => rng.pick(&[1, 2]),
     }
 }
 
@@ -107,9 +107,7 @@ fn marker(rng: &mut Rng) -> Op {
 fn other(rng: &mut Rng, compacted: bool) -> Op {
     match rng.below(10) {
         0..=3 => Op::Again { producer: 1 + rng.below(6) as usize, back: rng.below(7) as usize },
-        4..=5 => {
-            Op::Offsets { producer: producer(rng, Kind::Transactional), epoch: 0, records: 2, salt: rng.below(1 << 32) }
-        }
+        4..=5 => Op::Offsets { producer: 3, epoch: 0, records: 2, salt: rng.below(1 << 32) },
         6..=7 => Op::Flawed { flaw: rng.pick(Flaw::ALL), codec: codec(rng, compacted), salt: rng.below(1 << 32) },
         _ => Op::Reign { by: rng.pick(&[1, 1, 3]), leader: rng.pick(Leader::ALL) },
     }

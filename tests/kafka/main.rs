@@ -8,7 +8,10 @@
 //!
 //! - `differential`: random operations, from a seed, on Kafka's `UnifiedLog` and on `disk::LogFile`. `OTTLA_ORACLE_SEED`
 //!   is the first seed, `OTTLA_ORACLE_SEEDS` how many, `OTTLA_ORACLE_OPS` how many operations each; `OTTLA_ORACLE_SCRIPT`
-//!   names a file with a script, as a failed run prints it, to be run instead.
+//!   names a file with a script, as a failed run prints it, to be run instead; `OTTLA_ORACLE_SHRINK` is how many runs
+//!   making a failed script short may take. `compare::MEANT` lists where the two are meant to differ, and why.
+//! - `damaged`: directories that Kafka loses records of, or does not open. `written` and `readers`: Kafka's tools, its
+//!   broker and its clients on files of ours, and each side on the other's batches.
 //! - The rest of the rooms: `build` builds batches with our builder, `java` brings Kafka, `oracle` talks to it, `script` is what can be done, `generate` invents
 //!   scripts, `world` turns a script's relative words into requests, `subject` is what both logs are asked, `compare`
 //!   says whether two answers agree and where they are meant not to, `run` does a script to both, `shrink` makes it short.
@@ -17,12 +20,13 @@
     clippy::disallowed_types,
     reason = "these tests look at real files and processes"
 )]
+#![expect(clippy::wildcard_enum_match_arm, reason = "what is not named needs nothing done, in a test")]
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 #![expect(unreachable_pub, reason = "one program: nobody outside could reach anything")]
 
 mod build;
-mod compaction;
 mod compare;
+mod damaged;
 mod differential;
 mod files;
 mod generate;

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use ottla::disk::{
-    AppendFault, FetchError, FileDisk, HighWatermarkRule, LogFile, MARKS_FILE, OpenOptions, TimeQuery, TrimFault,
+    AppendFault, FetchError, FileDisk, HighWatermarkRule, LogFile, MARKS_FILE, OpenOptions, RecoveryReport, TimeQuery,
+    TrimFault,
 };
 use ottla::epoch::LeaderEpoch;
 use ottla::id::TopicPartition;
@@ -27,7 +28,7 @@ impl Bench for OttlaBench {
     type Log = OttlaLog;
 
     fn log(&mut self, folder: &Path) -> OttlaLog {
-        OttlaLog { folder: folder.to_owned(), file: None }
+        OttlaLog::new(folder)
     }
 }
 
@@ -35,6 +36,10 @@ impl Bench for OttlaBench {
 pub struct OttlaLog {
     folder: PathBuf,
     file: Option<LogFile<FileDisk>>,
+    /// What the last opening found.
+    pub report: Option<RecoveryReport>,
+    /// Whether an opening after a kill knows our own flushed marks, which Kafka has not.
+    pub keep_marks: bool,
 }
 
 impl Subject for OttlaLog {
@@ -50,6 +55,10 @@ impl Subject for OttlaLog {
 }
 
 impl OttlaLog {
+    pub fn new(folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), file: None, report: None, keep_marks: false }
+    }
+
     fn answer(&mut self, now: Timestamp, request: &Request) -> Answer {
         let answer = match request {
             Request::Open(opening) => self.open(opening, now),
@@ -65,7 +74,7 @@ impl OttlaLog {
 
     fn open(&mut self, opening: &Opening, now: Timestamp) -> Result<Answer, Refusal> {
         fs::create_dir_all(&self.folder).unwrap();
-        if !opening.clean {
+        if !opening.clean && !self.keep_marks {
             self.know_what_kafka_knows(opening);
         }
         let disk = FileDisk::open(&self.folder).map_err(disk)?;
@@ -76,9 +85,9 @@ impl OttlaLog {
         };
         let partition = TopicPartition::parse("t-0").unwrap();
         let opened = LogFile::open(disk, &partition, options, now);
-        let (mut file, _) = opened.map_err(|error| words::nameless("open", &error))?;
+        let (mut file, report) = opened.map_err(|error| words::nameless("open", &error))?;
         file.advance_high_watermark(Offset::new(opening.high_watermark as u64));
-        self.file = Some(file);
+        (self.file, self.report) = (Some(file), Some(report));
         Ok(Answer::Done)
     }
 
@@ -108,7 +117,10 @@ fn ask(file: &mut LogFile<FileDisk>, now: Timestamp, request: &Request) -> Resul
             appended.map_or(NOTHING, answer)
         }
         Request::Read { from, bytes_max, isolation } => read(file, offset(*from)?, *bytes_max, *isolation)?,
-        Request::AdvanceHighWatermark { to } => done(file.advance_high_watermark(offset(*to)?)),
+        Request::AdvanceHighWatermark { to } => {
+            file.advance_high_watermark(offset(*to)?);
+            Answer::Done
+        }
         Request::AssignEpoch { epoch } => file.begin_epoch(reign(*epoch)).map(done).map_err(disk)?,
         Request::TrimTo { to } => file.trim_to(offset(*to)?).map(|_| Answer::Done).map_err(|fault| match fault {
             TrimFault::Trim(error) => words::refusal(1, &error),
@@ -129,7 +141,10 @@ fn ask(file: &mut LogFile<FileDisk>, now: Timestamp, request: &Request) -> Resul
             let report = file.compact(now).map_err(|error| words::nameless("compact", &error))?;
             Answer::Compacted(report.range.map(|range| (range.start.as_i64(), range.end.as_i64())))
         }
-        Request::ExpireProducers => done(file.expire_producers(now)),
+        Request::ExpireProducers => {
+            file.expire_producers(now);
+            Answer::Done
+        }
         Request::Configure(settings) => {
             file.configure(words::config(settings)).map(done).map_err(|error| words::nameless("configure", &error))?
         }
@@ -224,7 +239,7 @@ fn search(file: &mut LogFile<FileDisk>, timestamp: i64) -> Result<Answer, Refusa
             let epoch = first.map(|first| i64::from(first.epoch.as_i32()));
             return Ok(Answer::Found(Some((start.as_i64(), -1, epoch))));
         }
-        MAX => TimeQuery::Newest,
+        MAX => TimeQuery::Latest,
         at => TimeQuery::At(Timestamp::from_millis(at)),
     };
     let found = file.offset_for_timestamp(query).map_err(fetch_fault)?;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::build;
-use crate::compare::{self, OPENS, ROLLED_BY_A_REFUSED_BATCH, Tally};
+use crate::compare::{self, END_KEPT, OPENS, ROLLED_BY_A_REFUSED_BATCH, Tally};
 use crate::files;
 use crate::kafka_log::KafkaLog;
 use crate::oracle::Oracle;
@@ -187,6 +187,10 @@ impl<S: Subject> Pair<'_, S> {
     /// Does to our log what Kafka's did to itself on the way to a refusal or a duplicate.
     fn follow(&mut self, request: &Request, kafka: &State) -> Result<(), String> {
         let before = &self.world.state;
+        if kafka.high_watermark > before.high_watermark && !matches!(request, Request::AdvanceHighWatermark { .. }) {
+            // Within a gap, Kafka takes the place behind the gap for the same place.
+            self.ottla.perform(self.world.now, &Request::AdvanceHighWatermark { to: kafka.high_watermark });
+        }
         let is_append = matches!(request, Request::Append { .. } | Request::Replicate { .. });
         if !is_append || kafka.log_end != before.log_end {
             return Ok(());
@@ -220,6 +224,11 @@ impl<S: Subject> Pair<'_, S> {
     fn open(&mut self, clean: bool) -> Result<(), String> {
         let request = self.world.opening(clean);
         self.both(&request)?;
+        let (theirs, ours) = (self.kafka.state().log_end, self.ottla.state().log_end);
+        if clean && theirs < ours && ours == self.world.state.log_end {
+            self.ottla.perform(self.world.now, &Request::TruncateTo { to: theirs });
+            *self.counts.meant.entry(END_KEPT.name).or_default() += 1;
+        }
         self.world.learn(&Op::Close {}, &request, &Answer::Done, self.kafka.state());
         self.reloaded()
     }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::rng::Rng;
 use crate::script::{Codec, Date, Dated, Flaw, Isolation, Kind, Leader, Op, Settings, Verdict};
-use crate::subject::{self, Answer, Opening, Origin, Request, State, number};
+use crate::subject::{self, Answer, Opening, Origin, Producer, Request, State, number};
 
 /// The first moment of every script: long past, as the oracle wants it.
 pub const START: i64 = 1_600_000_000_000;
@@ -18,12 +18,16 @@ pub struct World {
     pub now: i64,
     pub settings: Settings,
     pub state: State,
+    /// Whether there have been records without a date.
+    pub undated: bool,
     /// Whether a log has read its producers anew.
     pub reloaded: bool,
     /// Where the log ended then.
     pub reloaded_end: i64,
     /// Producers that only one log knows since then: others take their places.
     pub retired: BTreeSet<i64>,
+    /// The last stable offset when both logs last agreed on it.
+    pub stable: i64,
     /// Whether both logs agree on what is stable.
     pub settled: bool,
     epoch: i32,
@@ -58,8 +62,10 @@ impl World {
             now: START,
             settings,
             state: State::default(),
+            undated: false,
             reloaded: false,
             reloaded_end: 0,
+            stable: 0,
             retired: BTreeSet::new(),
             settled: true,
             epoch: 0,
@@ -94,15 +100,25 @@ impl World {
     }
 
     /// The logs have read their producers anew. Those that only one of them knows write no more: another takes the place.
-    /// A transaction that only one of them knows to be open parts them for good.
+    /// A transaction that only one of them knows to be open, or that began elsewhere, parts them for good.
     pub fn reloaded(&mut self, ottla: &State) -> Result<(), String> {
         (self.settled, self.reloaded, self.reloaded_end) = (false, true, self.state.log_end);
+        let next = |known: &Producer| known.batches.last().map(|batch| batch[1]);
+        let facts = |known: &Producer| (known.epoch, known.coordinator_epoch, known.transaction_from, next(known));
+        for known in &self.state.producers {
+            let ours = ottla.producers.iter().find(|ours| ours.id == known.id);
+            if let Some(ours) = ours.filter(|ours| facts(ours) != facts(known)) {
+                return Err(format!("{}: Kafka {known:?}, ottla {ours:?}", crate::run::PARTED));
+            }
+        }
+        let open = |known: &Producer| known.transaction_from.is_some();
+        if self.state.producers.iter().filter(|known| open(known)).count()
+            < ottla.producers.iter().filter(|known| open(known)).count()
+        {
+            return Err(format!("{}: a transaction is open in ottla alone", crate::run::PARTED));
+        }
         let ids = |state: &State| state.producers.iter().map(|producer| producer.id).collect::<BTreeSet<_>>();
         for id in ids(&self.state).symmetric_difference(&ids(ottla)) {
-            let mut all = self.state.producers.iter().chain(&ottla.producers);
-            if all.any(|known| known.id == *id && known.transaction_from.is_some()) {
-                return Err(format!("{}: producer {id} has a transaction open in one log", crate::run::PARTED));
-            }
             self.retired.insert(*id);
             if let Some(writer) = self.producers.iter_mut().find(|writer| writer.id == *id) {
                 *writer = Writer { id: id + 10, ..Writer::default() };
@@ -122,6 +138,7 @@ impl World {
         let state = &self.state;
         Some(match op {
             Op::Append { kind, producer, epoch, sequence, codec, records, salt, dated } => {
+                self.undated |= *dated == Dated::Never;
                 let mut batch = self.batch(*codec, *records, *salt, *dated);
                 self.sign(&mut batch, *kind, *producer, *epoch, *sequence);
                 self.lead(make("make_batch", batch), Origin::Client, 0)
@@ -188,6 +205,8 @@ impl World {
             Op::Retain {} => Request::Retain,
             // What is kept depends on the producers that are known, and how far it goes on what is stable.
             Op::Compact {} if !self.settled || !self.retired.is_empty() => return None,
+            // Not compared yet: what of a segment is kept that the log start lies in.
+            Op::Compact {} if state.segments.first().is_some_and(|(base, _)| *base < state.log_start) => return None,
             Op::Compact {} => Request::Compact,
             Op::Flush {} => Request::Flush,
             Op::Expire {} => Request::ExpireProducers,
@@ -214,20 +233,15 @@ impl World {
         }
         if state.log_end < end {
             self.placed.retain(|_, base| *base < state.log_end);
-            self.ends.retain(|known| *known < state.log_end);
+            self.cut(state.log_end);
+        } else if let Answer::Appended { first, .. } = answer
+            && state.log_end > end
+        {
+            let gap = self.data_end..*first;
+            self.ends.retain(|known| !gap.contains(known));
+            self.data_end = state.log_end;
+            self.ends.insert(state.log_end);
         }
-        match answer {
-            // Kafka takes what lies in a gap for the place behind it.
-            Answer::Appended { first, .. } if *first >= end => {
-                self.ends.retain(|known| !(self.data_end..*first).contains(known))
-            }
-            _ => {}
-        }
-        // A truncation may have let the log end behind its last batch.
-        let is_between = state.log_end > end || self.ends.contains(&state.log_end);
-        let before = self.ends.range(..state.log_end).next_back();
-        self.data_end = if is_between { state.log_end } else { before.copied().unwrap_or(0) };
-        self.ends.insert(state.log_end);
         // Whoever opens a log does not lead yet.
         self.leads &= !matches!(request, Request::Open(_));
         self.state = state;
@@ -236,6 +250,15 @@ impl World {
             let Some(writer) = writer else { continue };
             writer.epoch = known.epoch;
             writer.next = known.batches.last().map_or(0, |[_, last, ..]| after(*last, 1));
+        }
+    }
+
+    /// The log was cut. If that was within a batch, it ends in a gap: Kafka takes what lies in one for the place behind.
+    fn cut(&mut self, to: i64) {
+        self.ends.retain(|known| *known <= to);
+        self.data_end = self.ends.last().copied().unwrap_or(0);
+        if self.data_end < to {
+            self.ends.pop_last();
         }
     }
 
@@ -341,6 +364,10 @@ impl World {
             Flaw::Control => batch["control"] = json!(true),
             Flaw::NullKey => batch["records"][1]["key"] = Value::Null,
             Flaw::AppendTimeBit => {
+                // Kafka believes the batch's date and keeps the records': they should be the same.
+                for record in batch["records"].as_array_mut().expect("a list") {
+                    record["timestamp"] = json!(self.now);
+                }
                 batch["timestamp_type"] = json!("log_append");
                 batch["log_append_time"] = json!(self.now);
             }
