@@ -144,3 +144,24 @@ fn a_line_longer_than_any_batch_is_refused_by_its_number() {
     assert_eq!(done.status.code(), Some(3));
     assert!(String::from_utf8(done.stderr).unwrap().starts_with("ottla: line 2 is longer than "));
 }
+
+#[test]
+fn a_compaction_keeps_the_latest_of_each_key_and_refuses_to_lose_what_has_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let input: String = (0..1000).map(|number| format!("key-{}=value {number}\n", number % 10)).collect();
+    let keyed = ["--key-separator", "=", "--batch-bytes", "500"];
+    assert!(append(dir.path(), input.as_bytes(), &keyed).status.success());
+    let done = spawned("compact", dir.path(), &[]).wait_with_output().unwrap();
+    let said = String::from_utf8([done.stdout, done.stderr].concat()).unwrap();
+    assert!(done.status.success(), "{said}");
+    assert!(said.starts_with("lines-0: 10 records of 1000 left, "), "{said}");
+    let latest: String = (990..1000).map(|number| format!("key-{}=value {number}\n", number % 10)).collect();
+    assert_eq!(String::from_utf8(read(dir.path(), &["--key-separator", "="])).unwrap(), latest);
+
+    assert!(append(dir.path(), b"no key\n", &[]).status.success());
+    let done = spawned("compact", dir.path(), &[]).wait_with_output().unwrap();
+    assert_eq!(done.status.code(), Some(3));
+    let said = String::from_utf8(done.stderr).unwrap();
+    assert_eq!(said, "ottla: the record at offset 1000 has no key and would be lost\n");
+    assert!(read(dir.path(), &[]).ends_with(b"no key\n"));
+}

@@ -182,7 +182,7 @@ fn seg_05_a_record_is_found_by_its_date() {
     assert_eq!(find(421), Some(6));
     assert_eq!(find(491), None);
     assert_eq!(find(399), Some(0));
-    assert_eq!(log.offset_for_timestamp(TimeQuery::Latest).unwrap().unwrap().offset, Offset::new(18));
+    assert_eq!(log.offset_for_timestamp(TimeQuery::Newest).unwrap().unwrap().offset, Offset::new(18));
 }
 
 #[test]

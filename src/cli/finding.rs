@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::disk::{AppendFault, DiskError, MarksError, OpenError};
+use crate::disk::{AppendFault, CompactFault, DiskError, MarksError, OpenError};
 use crate::offset::Offset;
 use crate::record::BuildError;
 
@@ -73,6 +73,15 @@ pub enum CliError {
     /// A batch could not be appended.
     #[error(transparent)]
     Append(Box<AppendFault>),
+    /// A record has no key, and a compaction would lose it.
+    #[error("the record at offset {offset} has no key and would be lost")]
+    WithoutKey {
+        /// The first such record.
+        offset: Offset,
+    },
+    /// The log could not be compacted.
+    #[error(transparent)]
+    Compact(Box<CompactFault>),
     /// The flushed marks cannot be understood.
     #[error(transparent)]
     Marks(Box<MarksError>),
@@ -87,6 +96,12 @@ pub enum CliError {
 impl From<OpenError> for CliError {
     fn from(error: OpenError) -> Self {
         Self::Open(Box::new(error))
+    }
+}
+
+impl From<CompactFault> for CliError {
+    fn from(error: CompactFault) -> Self {
+        Self::Compact(Box::new(error))
     }
 }
 

@@ -9,6 +9,7 @@
 //! - Always true: memory is bounded whatever a file says of its own size.
 
 mod append;
+mod compact;
 mod dump;
 mod dump_07;
 mod dump_batch;
@@ -35,6 +36,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 pub use append::AppendArgs;
+pub use compact::CompactArgs;
 pub use dump::{BatchFormat, DumpArgs, dump_bytes};
 pub use finding::{CliError, Finding};
 pub use printer::{Form, Records};
@@ -53,6 +55,7 @@ pub struct Cli {
 #[derive(Clone, Debug, Subcommand)]
 enum Command {
     Append(AppendArgs),
+    Compact(CompactArgs),
     Dump(DumpArgs),
     Read(ReadArgs),
     Verify(VerifyArgs),
@@ -68,6 +71,7 @@ impl Cli {
                 let input = BufReader::with_capacity(256 << 10, io::stdin().lock());
                 args.run(input, world::input_size(), out, &mut complain)
             }
+            Command::Compact(args) => args.run(out, &mut complain),
             Command::Dump(args) => args.run(out, &mut complain),
             Command::Read(args) => args.run(out, &mut complain),
             Command::Verify(args) => args.run(out, &mut complain),

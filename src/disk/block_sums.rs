@@ -8,6 +8,7 @@
 //! - Always true: nothing is summed up that was not written in order; a truncation forgets what it cut.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as MapEntry;
 
 use crate::disk::open::read_small;
 use crate::disk::sums::{BLOCK_BYTES, BadBlock, FileSum, IndexSums, Sums, SumsBuilder};
@@ -44,6 +45,10 @@ impl BlockSums {
         base: Offset,
         len: u32,
     ) -> Result<(), DiskError> {
+        if self.known(disk, dir, base)?.is_some_and(|known| known.sums.log_len() > len) {
+            // Of what was lost, or cut: what comes in its place is something else.
+            self.forget(disk, dir, base)?;
+        }
         let builder = match self.known(disk, dir, base)? {
             Some(known) => SumsBuilder::resumed_from(&known.sums, len),
             None => SumsBuilder::resumed(len),
@@ -64,17 +69,19 @@ impl BlockSums {
         }
     }
 
-    /// The segment is cut to `len` bytes: what was summed up behind that is forgotten, and the file with it.
-    pub(crate) fn truncated<D: Disk>(
-        &mut self,
-        disk: &D,
-        dir: &DiskPath,
-        base: Offset,
-        file: &D::File,
-        len: u32,
-    ) -> Result<(), DiskError> {
+    /// The segment is about to be cut: its file of sums goes first, and for good. One that came back after a power loss
+    /// would condemn what takes the place of what is cut.
+    pub(crate) fn forget<D: Disk>(&mut self, disk: &D, dir: &DiskPath, base: Offset) -> Result<(), DiskError> {
         self.known.insert(base, None);
-        remove(disk, dir, base)?;
+        match disk.remove(&dir.entry(FileName::Sums(base))) {
+            Ok(()) => disk.sync_dir(dir),
+            Err(error) if error.kind == DiskErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The segment was cut to `len` bytes: what was summed up behind that is forgotten.
+    pub(crate) fn truncated<F: DiskFile>(&mut self, base: Offset, file: &F, len: u32) -> Result<(), DiskError> {
         let mut tail = vec![0; (len % BLOCK_BYTES) as usize];
         let read = file.read_full(u64::from(len) - tail.len() as u64, &mut tail)?;
         let cut = match self.growing.get_mut(&base) {
@@ -132,11 +139,11 @@ impl BlockSums {
         dir: &DiskPath,
         base: Offset,
     ) -> Result<Option<&mut KnownSums>, DiskError> {
-        if !self.known.contains_key(&base) {
-            let sums = read_sums(disk, dir, base)?;
-            self.known.insert(base, sums.map(KnownSums::new));
-        }
-        Ok(self.known.get_mut(&base).and_then(Option::as_mut))
+        let known = match self.known.entry(base) {
+            MapEntry::Occupied(known) => known.into_mut(),
+            MapEntry::Vacant(unknown) => unknown.insert(read_sums(disk, dir, base)?.map(KnownSums::new)),
+        };
+        Ok(known.as_mut())
     }
 }
 
@@ -147,10 +154,6 @@ pub(crate) fn read_sums<D: Disk>(disk: &D, dir: &DiskPath, base: Offset) -> Resu
         Err(error) if error.kind == DiskErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-fn remove<D: Disk>(disk: &D, dir: &DiskPath, base: Offset) -> Result<(), DiskError> {
-    crate::disk::lanes::gone_is_fine(disk.remove(&dir.entry(FileName::Sums(base))))
 }
 
 impl KnownSums {

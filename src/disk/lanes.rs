@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 
 use crate::disk::block_sums::{BlockSums, KnownSums};
+use crate::disk::deleted::Deleted;
 use crate::disk::handles::Handles;
 use crate::disk::swap;
 use crate::disk::{Disk, DiskError, DiskErrorKind, DiskFile, DiskPath, OpenHow};
-use crate::log::{DiskOp, Effect, FileId, FileName, Log, OpFailure, Part, Remove, SegmentFiles, Sync};
+use crate::log::{DiskOp, Effect, FileId, FileName, Log, OpFailure, OpSeq, Part, Remove, SegmentFiles, Sync};
 use crate::offset::Offset;
 use crate::record::Stamp;
 
@@ -19,11 +20,14 @@ pub(crate) struct Lanes<D: Disk> {
     dir: DiskPath,
     pub(crate) handles: Handles<D>,
     waiting: VecDeque<Effect>,
+    /// What has failed for good: nothing is performed after it, and whoever asks is told again.
+    broken: Option<DiskError>,
     /// Index files of sealed segments that were looked into, mapped or read whole.
     indexes: BTreeMap<FileId, Bytes>,
     /// Sealed segments that are read from a map.
     maps: BTreeMap<FileId, Bytes>,
     sums: BlockSums,
+    pub(crate) deleted: Deleted,
 }
 
 /// How many segments are mapped at a time.
@@ -47,9 +51,11 @@ impl<D: Disk> Lanes<D> {
             dir,
             handles,
             waiting: VecDeque::new(),
+            broken: None,
             indexes: BTreeMap::new(),
             maps: BTreeMap::new(),
             sums: BlockSums::default(),
+            deleted: Deleted::default(),
         }
     }
 
@@ -116,8 +122,9 @@ impl<D: Disk> Lanes<D> {
     /// # Errors
     ///
     /// The first call that failed. After "no space" the op and all behind it wait; after anything else the log is
-    /// poisoned and nothing waits.
+    /// poisoned, nothing waits, and every later call gets the same error.
     pub(crate) fn run(&mut self, log: &mut Log, effects: Vec<Effect>) -> Result<Performed, DiskError> {
+        self.check()?;
         self.waiting.extend(effects);
         let mut performed = Performed::default();
         let mut answers = Vec::new();
@@ -126,14 +133,17 @@ impl<D: Disk> Lanes<D> {
                 Effect::Op(seq, op) => match self.perform(op) {
                     Ok(()) => log.done(*seq, &mut answers),
                     Err(error) if error.kind == DiskErrorKind::NoSpace => {
-                        log.failed(*seq, OpFailure::NoSpace);
+                        let seq = *seq;
+                        log.failed(seq, OpFailure::NoSpace);
                         self.waiting.push_front(effect);
-                        return Err(error);
+                        match self.remove_before(seq)? {
+                            0 => return Err(error),
+                            _ => continue,
+                        }
                     }
                     Err(error) => {
                         log.failed(*seq, OpFailure::Failed(error.to_string()));
-                        self.waiting.clear();
-                        return Err(error);
+                        return Err(self.break_off(error));
                     }
                 },
                 Effect::Sync(sync) => match self.sync(sync) {
@@ -143,8 +153,7 @@ impl<D: Disk> Lanes<D> {
                     }
                     Err(error) => {
                         log.sync_failed(sync.id, &error.to_string());
-                        self.waiting.clear();
-                        return Err(error);
+                        return Err(self.break_off(error));
                     }
                 },
                 Effect::Remove(remove) => self.remove(remove)?,
@@ -152,6 +161,31 @@ impl<D: Disk> Lanes<D> {
             self.waiting.extend(answers.drain(..));
         }
         Ok(performed)
+    }
+
+    /// Performs the removals that need not wait for `op`, so that it may find space. Answers how many there were.
+    fn remove_before(&mut self, op: OpSeq) -> Result<usize, DiskError> {
+        let is_free = |effect: &Effect| matches!(effect, Effect::Remove(remove) if remove.after < op);
+        let (free, waiting): (VecDeque<Effect>, _) = self.waiting.drain(..).partition(is_free);
+        self.waiting = waiting;
+        let count = free.len();
+        for effect in free {
+            if let Effect::Remove(remove) = effect {
+                self.remove(&remove)?;
+            }
+        }
+        Ok(count)
+    }
+
+    /// Whether anything is performed any more; otherwise what has failed for good.
+    pub(crate) fn check(&self) -> Result<(), DiskError> {
+        self.broken.clone().map_or(Ok(()), Err)
+    }
+
+    fn break_off(&mut self, error: DiskError) -> DiskError {
+        self.waiting.clear();
+        self.broken = Some(error.clone());
+        error
     }
 
     fn perform(&mut self, op: &DiskOp) -> Result<(), DiskError> {
@@ -173,7 +207,10 @@ impl<D: Disk> Lanes<D> {
 
     fn create(&mut self, file: FileId, name: FileName) -> Result<(), DiskError> {
         if let FileName::Log(base) = name {
-            gone_is_fine(self.disk.remove(&self.dir.entry(FileName::Sums(base))))?;
+            // What else has the names of this segment is of another that was there before.
+            for stale in [FileName::Sums(base), FileName::TxnIndex(base)] {
+                gone_is_fine(self.disk.remove(&self.dir.entry(stale)))?;
+            }
             self.sums.created(base);
         }
         self.handles.create(file, name)
@@ -193,7 +230,7 @@ impl<D: Disk> Lanes<D> {
         for part in parts {
             match part {
                 Part::Batch(_, body) => {
-                    slices.extend(stamps.next().map(<[u8; Stamp::BYTES]>::as_slice).into_iter().chain([&body[..]]))
+                    slices.extend(stamps.next().map(<[u8; Stamp::BYTES]>::as_slice).into_iter().chain([&body[..]]));
                 }
                 Part::Bytes(bytes) => slices.push(bytes),
             }
@@ -209,14 +246,17 @@ impl<D: Disk> Lanes<D> {
         self.indexes.remove(&file);
         self.maps.remove(&file);
         let handle = self.handles.handle(file)?;
+        if let FileName::Log(base) = handle.name {
+            self.sums.forget(&self.disk, &self.dir, base)?;
+        }
         handle.cut();
         let outcome = handle.file.set_len(u64::from(len));
         handle.cut();
         outcome?;
-        match handle.name {
-            FileName::Log(base) => self.sums.truncated(&self.disk, &self.dir, base, &handle.file, len),
-            _ => Ok(()),
+        if let FileName::Log(base) = handle.name {
+            self.sums.truncated(base, &handle.file, len)?;
         }
+        Ok(())
     }
 
     fn sync(&mut self, sync: &Sync) -> Result<(), DiskError> {
@@ -245,8 +285,8 @@ impl<D: Disk> Lanes<D> {
         if may_go { self.remove_name(remove.name) } else { Ok(()) }
     }
 
-    fn remove_name(&self, name: FileName) -> Result<(), DiskError> {
-        gone_is_fine(self.disk.remove(&self.dir.entry(name)))
+    fn remove_name(&mut self, name: FileName) -> Result<(), DiskError> {
+        self.deleted.delete(&self.disk, &self.dir, name)
     }
 
     fn put(&mut self, name: FileName, bytes: &Bytes) -> Result<(), DiskError> {

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 
 use crate::disk::lanes::replace;
-use crate::disk::marks::{MarkFile, MarksError};
+use crate::disk::marks::{MARKS_FILE, MarkFile, MarksError};
 use crate::disk::open::{Known, OpenError, read_small};
 use crate::disk::{Disk, DiskError, DiskErrorKind, DiskPath, EntryKind};
 use crate::id::TopicPartition;
@@ -49,13 +49,15 @@ impl<D: Disk> LogDir<D> {
     /// [`OpenError::AlreadyOpen`] if anyone has it open; nothing was written then.
     pub fn open(disk: D) -> Result<Self, OpenError> {
         let root = DiskPath::root();
-        let lock = disk.lock(&root.entry(LOCK)).map_err(|error| match error.kind {
-            DiskErrorKind::AlreadyLocked => OpenError::AlreadyOpen,
-            _ => OpenError::Dir(error),
+        let lock = disk.lock(&root.entry(LOCK)).map_err(|error| {
+            let is_open = error.kind == DiskErrorKind::AlreadyLocked;
+            if is_open { OpenError::AlreadyOpen } else { OpenError::Dir(error) }
         })?;
-        let marks = MarkFile::open(disk.clone()).map_err(|error| match error {
-            MarksError::Disk(error) => OpenError::Dir(error),
-            other => OpenError::Unreadable { file: "ottla-flushed-marks".to_owned(), why: other.to_string() },
+        let marks = MarkFile::open(disk.clone()).map_err(|error| {
+            if let MarksError::Disk(error) = error {
+                return OpenError::Dir(error);
+            }
+            OpenError::Unreadable { file: MARKS_FILE.to_owned(), why: error.to_string() }
         })?;
         let mut unreadable = Vec::new();
         let mut read = |name: &str| read_checkpoint(&disk, name, &mut unreadable);

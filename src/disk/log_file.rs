@@ -3,6 +3,7 @@
 //! [`LogFile`] performs what its [`Log`] asks for at once, in the caller's thread: when a call returns, its bytes are in
 //! the page cache, and after [`LogFile::flush`] on disk. It decides nothing: whatever is a rule is the log's.
 
+use crate::disk::deleted::Deleted;
 use crate::disk::handles::Handle;
 use crate::disk::lanes::Lanes;
 use crate::disk::log_dir::LogDir;
@@ -13,8 +14,8 @@ use crate::disk::{Disk, DiskError, DiskErrorKind, DiskFile, DiskPath};
 use crate::epoch::LeaderEpoch;
 use crate::id::{TopicId, TopicPartition};
 use crate::log::{
-    AppendDecision, AppendError, Appended, Breach, Closing, ConfigError, Effect, FileName, Log, LogConfig, MarkerRules,
-    PartitionMetadata, TrimError,
+    AppendDecision, AppendError, Appended, Breach, Closing, ConfigError, Effect, FileName, FlushedMark, Log, LogConfig,
+    MarkerRules, PartitionMetadata, TrimError,
 };
 use crate::offset::Offset;
 use crate::record::{Batch, CheckError, Checked, DecompressLimit, Origin, Rules};
@@ -38,6 +39,9 @@ pub struct OpenOptions {
     /// The most bytes that compaction takes for its map of keys, 24 for each: Kafka's `log.cleaner.dedupe.buffer.size`. A
     /// smaller one makes a log that is larger take several compactions.
     pub compaction_map_bytes: usize,
+    /// How long a deleted file stays, as `.deleted`, for those who look at the directory from outside: Kafka's
+    /// `file.delete.delay.ms`, which is 60000 there. 0, the default, deletes at once and gives its space back at once.
+    pub file_delete_delay_ms: u64,
 }
 
 /// How the bytes of sealed segments are read. What may still be cut is never mapped.
@@ -61,6 +65,7 @@ impl Default for OpenOptions {
             read_mode: ReadMode::default(),
             decompress_limit: DecompressLimit::default(),
             compaction_map_bytes: 128 << 20,
+            file_delete_delay_ms: 0,
         }
     }
 }
@@ -100,7 +105,7 @@ pub enum AppendFault {
     #[error("offsets {} to {} wait for space: {error}", appended.base_offset, appended.last_offset)]
     Waiting {
         /// What it will be.
-        appended: Appended,
+        appended: Box<Appended>,
         /// What the disk said.
         error: DiskError,
     },
@@ -122,6 +127,8 @@ pub struct LogFile<D: Disk> {
     unflushed: u64,
     /// How large the log was when its mark was last made durable.
     marked_size: u64,
+    /// The active segment when the mark was last made durable.
+    marked_segment: Offset,
 }
 
 impl<D: Disk> LogFile<D> {
@@ -164,6 +171,7 @@ impl<D: Disk> LogFile<D> {
             log.distrust_names();
         }
         let mut lanes = Lanes::new(disk, path, options.open_files_max);
+        lanes.deleted = Deleted::new(options.file_delete_delay_ms);
         for segment in log.segments() {
             lanes.adopt(segment.base_offset, &segment.files);
         }
@@ -181,6 +189,7 @@ impl<D: Disk> LogFile<D> {
             epoch,
             unflushed: 0,
             marked_size: 0,
+            marked_segment: Offset::ZERO,
         };
         this.start(effects, &report).map_err(|error| OpenError::Disk { partition: partition.clone(), error })?;
         Ok((this, report))
@@ -198,6 +207,14 @@ impl<D: Disk> LogFile<D> {
             self.epoch = epoch;
         }
         self.follow();
+        if report.shutdown == Shutdown::New {
+            // From the beginning, what is missing in front of a segment shows as a hole.
+            self.note_mark()?;
+            match self.dir.sync_marks() {
+                Err(error) if error.kind != DiskErrorKind::NoSpace => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+        }
         Ok(())
     }
 
@@ -232,6 +249,7 @@ impl<D: Disk> LogFile<D> {
     ///
     /// The disk's.
     pub fn begin_epoch(&mut self, epoch: LeaderEpoch) -> Result<(), DiskError> {
+        self.lanes.check()?;
         self.epoch = epoch;
         let mut effects = Vec::new();
         self.log.begin_epoch(epoch, &mut effects);
@@ -298,6 +316,7 @@ impl<D: Disk> LogFile<D> {
     ///
     /// The disk's. After a failed sync the log is poisoned: nothing tells what of it survives.
     pub fn flush(&mut self) -> Result<Offset, DiskError> {
+        self.lanes.check()?;
         let mut effects = Vec::new();
         self.log.flush(&mut effects);
         self.run(effects)?;
@@ -312,6 +331,7 @@ impl<D: Disk> LogFile<D> {
     ///
     /// The disk's.
     pub fn roll(&mut self, now: Timestamp) -> Result<Offset, DiskError> {
+        self.lanes.check()?;
         let mut effects = Vec::new();
         let base = self.log.roll(now, &mut effects);
         self.run(effects)?;
@@ -329,6 +349,7 @@ impl<D: Disk> LogFile<D> {
     ///
     /// [`TrimFault`].
     pub fn trim_to(&mut self, to: Offset) -> Result<bool, TrimFault> {
+        self.lanes.check()?;
         let mut effects = Vec::new();
         let moved = self.log.trim_to(to, &mut effects)?;
         if moved {
@@ -346,6 +367,7 @@ impl<D: Disk> LogFile<D> {
     ///
     /// The disk's.
     pub fn retain(&mut self, now: Timestamp) -> Result<Vec<(Offset, Breach)>, DiskError> {
+        self.lanes.check()?;
         let mut effects = Vec::new();
         let gone = self.log.retain(now, &mut effects);
         if !gone.is_empty() {
@@ -354,6 +376,7 @@ impl<D: Disk> LogFile<D> {
             self.dir.sync_marks()?;
         }
         self.run(effects)?;
+        self.remove_deleted(now)?;
         Ok(gone)
     }
 
@@ -374,6 +397,7 @@ impl<D: Disk> LogFile<D> {
     ///
     /// The disk's; then the log counts as not closed.
     pub fn close(mut self) -> Result<LogDir<D>, DiskError> {
+        self.lanes.check()?;
         let mut effects = Vec::new();
         self.log.write_out(&mut effects);
         self.log.flush(&mut effects);
@@ -441,7 +465,7 @@ impl<D: Disk> LogFile<D> {
         match (self.run(effects), appended) {
             (Ok(()), _) => {}
             (Err(error), Some(appended)) if error.kind == DiskErrorKind::NoSpace => {
-                return Err(AppendFault::Waiting { appended, error });
+                return Err(AppendFault::Waiting { appended: Box::new(appended), error });
             }
             (Err(error), _) => return Err(AppendFault::Disk(error)),
         }
@@ -500,15 +524,17 @@ impl<D: Disk> LogFile<D> {
     /// Makes the mark durable once much was flushed since: after a power loss all behind it is read again.
     fn maybe_sync_mark(&mut self) -> Result<(), DiskError> {
         let size = self.log.size();
-        if size.abs_diff(self.marked_size) >= MARK_SYNC_BYTES {
+        // A gap in front of a segment is the leader's if it was flushed, and a hole that a power loss has left if not.
+        if size.abs_diff(self.marked_size) >= MARK_SYNC_BYTES || self.log.has_gap_above(self.marked_segment) {
             self.dir.sync_marks()?;
             self.marked_size = size;
         }
+
         Ok(())
     }
 
     pub(super) fn note_mark(&mut self) -> Result<(), DiskError> {
-        let mark = self.log.mark(Closing::Open);
+        let mark = self.current_mark();
         match self.dir.write_mark(&self.partition, &mark) {
             // The mark trails; it is written again with the next flush.
             Err(error) if error.kind == DiskErrorKind::NoSpace => Ok(()),
@@ -518,8 +544,21 @@ impl<D: Disk> LogFile<D> {
 
     /// Writes the mark, which must not trail now.
     pub(super) fn write_mark(&mut self) -> Result<(), DiskError> {
-        let mark = self.log.mark(Closing::Open);
+        let mark = self.current_mark();
         self.dir.write_mark(&self.partition, &mark)
+    }
+
+    /// What is known to be flushed: between two flushes what the last mark said, with the ends of now.
+    fn current_mark(&self) -> FlushedMark {
+        let mark = self.log.mark(Closing::Open);
+        let has = |base| self.log.segments().any(|segment| segment.base_offset == base);
+        match self.dir.mark_of(&self.partition) {
+            Some(last) if mark.offset < last.offset && last.offset <= self.log.flushed() && has(last.segment) => {
+                let FlushedMark { log_start_offset, high_watermark, epochs_crc, .. } = mark;
+                FlushedMark { log_start_offset, high_watermark, epochs_crc, clean: false, ..*last }
+            }
+            _ => mark,
+        }
     }
 
     pub(super) fn handle(&mut self, file: crate::log::FileId) -> Result<std::sync::Arc<Handle<D::File>>, DiskError> {
@@ -546,10 +585,8 @@ pub enum TrimFault {
 }
 
 fn full_or_failed(error: DiskError, bytes: u32) -> AppendFault {
-    match error.kind {
-        DiskErrorKind::NoSpace => AppendFault::Full { bytes, error },
-        _ => AppendFault::Disk(error),
-    }
+    let is_full = error.kind == DiskErrorKind::NoSpace;
+    if is_full { AppendFault::Full { bytes, error } } else { AppendFault::Disk(error) }
 }
 
 /// The topic's id must be durable before any data is (semantics 1.1, step 3).

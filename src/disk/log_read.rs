@@ -62,8 +62,9 @@ impl From<DiskError> for FetchError {
 pub enum TimeQuery {
     /// The first record of this date or later.
     At(Timestamp),
-    /// The record with the latest date of all; of several, the first.
-    Latest,
+    /// The record with the latest date of all; of several, the first. Kafka's max-timestamp query; where a log ends,
+    /// which Kafka calls its latest offset, is [`LogFile::log`]'s to say.
+    Newest,
 }
 
 /// A record found by its date.
@@ -126,9 +127,9 @@ impl<D: Disk> LogFile<D> {
         let segments: Vec<SegmentInfo> = self.log.segments().collect();
         let wanted = match query {
             TimeQuery::At(timestamp) => timestamp,
-            TimeQuery::Latest => segments.iter().map(|s| s.max_timestamp).max().unwrap_or(Timestamp::NONE),
+            TimeQuery::Newest => segments.iter().map(|s| s.max_timestamp).max().unwrap_or(Timestamp::NONE),
         };
-        if query == TimeQuery::Latest && !wanted.is_some() {
+        if query == TimeQuery::Newest && !wanted.is_some() {
             return Ok(None);
         }
         for segment in segments.iter().filter(|segment| segment.max_timestamp >= wanted && segment.next_offset > start)

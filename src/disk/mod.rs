@@ -7,6 +7,7 @@
 mod block_sums;
 mod compact;
 mod cut;
+mod deleted;
 pub mod dirs;
 mod error;
 mod file;

@@ -99,8 +99,10 @@ pub(crate) fn install<D: Disk>(
 /// Takes off a file's `.swap`; one that has none any more has its place already.
 fn take_place<D: Disk>(disk: &D, dir: &DiskPath, name: FileName) -> Result<(), DiskError> {
     match disk.rename(&swap_path(dir, name), &dir.entry(name)) {
+        // A crash in a rename may leave one file under both names, and renaming the one to the other then does nothing.
+        Ok(()) => gone_is_fine(disk.remove(&swap_path(dir, name))),
         Err(error) if error.kind == DiskErrorKind::NotFound => Ok(()),
-        outcome => outcome,
+        Err(error) => Err(error),
     }
 }
 

@@ -48,7 +48,7 @@ impl Acknowledged {
     pub(crate) fn done(&mut self, last: OpSeq) {
         self.done = self.done.max(last);
         let reported = self.writing.partition_point(|(op, _)| *op <= last);
-        if let Some((_, end)) = self.writing.drain(..reported).last() {
+        if let Some((_, end)) = self.writing.drain(..reported).next_back() {
             self.written = end;
         }
     }

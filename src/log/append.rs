@@ -103,12 +103,22 @@ pub enum AppendError {
         /// Where this log ends.
         log_end_offset: Offset,
     },
-    /// Replicated batches whose offsets do not rise.
-    #[error("replicated batch ends at {last_offset}, the one in front of it at {previous}")]
+    /// Replicated batches whose offsets do not rise, or that share some.
+    #[error("replicated batch has offsets {first_offset} to {last_offset}, the one in front of it ends at {previous}")]
     OutOfOrderOffsets {
         /// The last offset of the batch in front.
         previous: Offset,
+        /// The first offset of the batch.
+        first_offset: Offset,
         /// The last offset of the batch.
+        last_offset: Offset,
+    },
+    /// Replicated batches that no segment can hold together: an offset in a segment is at most 2147483647 past its base.
+    #[error("replicated batches reach from offset {first_offset} to {last_offset}, too far for one segment")]
+    OffsetsTooFarApart {
+        /// The first offset of the first batch.
+        first_offset: Offset,
+        /// The last offset of the last batch.
         last_offset: Offset,
     },
     /// The leader epoch is older than what the log has seen.
@@ -177,9 +187,9 @@ impl Log {
         let later = batches.iter().position(|batch| batch.leader_epoch().is_some_and(|theirs| theirs > epoch));
         let batches = batches[..later.unwrap_or(batches.len())].to_vec();
         let Some(first) = batches.first() else { return Ok(AppendDecision::Nothing) };
-        if let Some(pair) = batches.windows(2).find(|pair| pair[1].last_offset() <= pair[0].last_offset()) {
-            let (previous, last_offset) = (pair[0].last_offset(), pair[1].last_offset());
-            return Err(AppendError::OutOfOrderOffsets { previous, last_offset });
+        if let Some(pair) = batches.windows(2).find(|pair| pair[1].base_offset() < pair[0].next_offset()) {
+            let (previous, first_offset) = (pair[0].last_offset(), pair[1].base_offset());
+            return Err(AppendError::OutOfOrderOffsets { previous, first_offset, last_offset: pair[1].last_offset() });
         }
         if first.base_offset() < self.log_end_offset {
             return Err(AppendError::UnexpectedOffset {
@@ -187,6 +197,11 @@ impl Log {
                 last_offset: first.last_offset(),
                 log_end_offset: self.log_end_offset,
             });
+        }
+        let (first_offset, last_offset) =
+            (first.base_offset(), batches.last().map_or(Offset::ZERO, Batch::last_offset));
+        if last_offset.relative_to(first_offset).is_none() {
+            return Err(AppendError::OffsetsTooFarApart { first_offset, last_offset });
         }
         self.check_epochs(&batches)?;
         let bytes = self.check_size(&batches)?;

@@ -35,6 +35,8 @@ mod scan;
 mod segment;
 mod snapshot;
 mod tail;
+#[cfg(test)]
+mod tests;
 mod time_index;
 mod truncate;
 mod txn_index;
@@ -269,10 +271,13 @@ impl Log {
         self.assign_epoch(epoch, self.log_end_offset, out);
     }
 
-    /// All ops up to `last` are performed.
+    /// All ops up to `last` are performed. Of a poisoned log this is not believed any more.
     pub fn done(&mut self, last: OpSeq, out: &mut Vec<Effect>) {
-        if self.health == Health::Stalled {
-            self.health = Health::Good;
+        match self.health {
+            // Behind an op that failed nothing counts: it may rest on what is not there.
+            Health::Poisoned { .. } => return,
+            Health::Stalled => self.health = Health::Good,
+            Health::Good => {}
         }
         self.acknowledged.done(last);
         self.tail.evict(self.acknowledged.written(), self.config.tail_cache_bytes);
@@ -297,8 +302,11 @@ impl Log {
         self.maybe_sync(out);
     }
 
-    /// The flush `id` has succeeded.
+    /// The flush `id` has succeeded. Of a poisoned log this is not believed any more.
     pub fn synced(&mut self, id: SyncId, out: &mut Vec<Effect>) {
+        if matches!(self.health, Health::Poisoned { .. }) {
+            return;
+        }
         self.acknowledged.synced(id);
         self.maybe_sync(out);
         self.check();
@@ -332,25 +340,35 @@ impl Log {
     pub fn mark(&self, shutdown: Closing) -> FlushedMark {
         let active = self.active();
         let nothing = (0, crc32fast::hash(&[]));
-        let (index, time_index) = active.indexes.as_ref().map_or((nothing, nothing), Indexes::sums);
-        let txn_index = active.aborted_written.sum();
         // Only what is flushed may be told; it is the whole log whenever a flush has just succeeded.
         let whole = self.flushed() == self.log_end_offset;
+        let indexes = active.indexes.as_ref().filter(|_| whole);
+        let (index, time_index) = indexes.map_or((nothing, nothing), Indexes::sums);
+        let txn_index = if whole { active.aborted_written.sum() } else { nothing };
+        let max = if whole { active.max } else { MaxTimestamp::none(active.base) };
+        // Else only the front of the segment in which the flushed part ends: what comes behind must be read.
+        let reached =
+            self.segments.range(..=self.flushed()).next_back().map_or(self.log_start_offset, |(base, _)| *base);
         FlushedMark {
-            segment: active.base,
+            segment: if whole { active.base } else { reached },
             position: if whole { active.size } else { 0 },
-            offset: if whole { self.log_end_offset } else { self.flushed().min(active.base) },
+            offset: if whole { self.log_end_offset } else { reached },
             log_start_offset: self.log_start_offset,
             high_watermark: self.high_watermark,
-            max_timestamp: active.max.timestamp,
-            offset_of_max_timestamp: active.max.offset,
+            max_timestamp: max.timestamp,
+            offset_of_max_timestamp: max.offset,
             index_len: index.0,
             index_crc: index.1,
             time_index_len: time_index.0,
             time_index_crc: time_index.1,
             txn_index_len: txn_index.0,
             txn_index_crc: txn_index.1,
-            snapshot_offset: if self.producers.is_empty() { None } else { self.snapshots.last().copied() },
+            snapshot_offset: match self.snapshots.last() {
+                _ if self.producers.is_empty() => None,
+                // Never written: all that there is must be read.
+                None => Some(Offset::ZERO),
+                last => last.copied(),
+            },
             epochs_crc: crc32fast::hash(&self.epochs.encode()),
             clean: whole && shutdown == Closing::Closed,
         }
@@ -371,6 +389,13 @@ impl Log {
     /// What the driver notes of the active segment when the log is closed, as it does of one that is sealed.
     pub fn seal_for_close(&self) -> DiskOp {
         self.seal_op(self.active())
+    }
+
+    /// Whether offsets are missing in front of any segment above `base`.
+    pub(crate) fn has_gap_above(&self, base: Offset) -> bool {
+        let later = self.segments.values().rev().take_while(|segment| segment.base > base);
+        let in_front = self.segments.values().rev().skip(1);
+        later.zip(in_front).any(|(segment, before)| before.next < segment.base)
     }
 
     /// The indexes of a segment, if they are in memory.

@@ -7,7 +7,7 @@ use crate::log::acknowledged::Acknowledged;
 use crate::log::config::{ConfigError, LogConfig};
 use crate::log::epochs::EpochCache;
 use crate::log::indexes::{Indexes, MaxTimestamp, Written};
-use crate::log::op::{DiskOp, Effect, FileName};
+use crate::log::op::{DiskOp, Effect, FileName, OpSeq};
 use crate::log::producers::ProducerState;
 use crate::log::segment::{Segment, SegmentFiles};
 use crate::log::txn_index::TxnIndex;
@@ -93,6 +93,7 @@ impl Log {
         if log.segments.is_empty() {
             log.add_segment(end, now, out);
         }
+        log.active_mut().last_op = None;
         if found.epochs_changed {
             log.write_epochs(out);
         }
@@ -131,6 +132,7 @@ impl Log {
             indexes: found.indexes,
             aborted_written: if found.rebuilt { Written::default() } else { Written::all_of(found.aborted.as_bytes()) },
             aborted: found.aborted,
+            last_op: None,
         };
         self.segments.insert(base, segment);
         if found.missing {
@@ -149,6 +151,10 @@ impl Log {
             self.emit(DiskOp::Create { file: files.time_index, name: FileName::TimeIndex(base) }, out);
             self.names_changed = true;
             self.write_indexes_of(base, out);
+        }
+        let last_op = OpSeq(self.next_op);
+        if let Some(segment) = self.segments.get_mut(&base) {
+            segment.last_op = Some(last_op);
         }
     }
 }

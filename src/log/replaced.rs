@@ -81,10 +81,14 @@ impl Log {
             indexes: None,
             aborted_written: Written::all_of(output.aborted.as_bytes()),
             aborted: output.aborted,
+            last_op: None,
         };
         self.segments.insert(output.base, segment);
         let replaces = inputs.iter().map(|(base, _)| *base).collect();
-        self.emit(DiskOp::Swap { base: output.base, files, replaces }, out);
+        let swapped = self.emit(DiskOp::Swap { base: output.base, files, replaces }, out);
+        if let Some(segment) = self.segments.get_mut(&output.base) {
+            segment.last_op = Some(swapped);
+        }
         let gone = |offset| inputs.iter().skip(1).any(|(base, _)| *base == offset);
         self.remove_snapshots(gone, out);
         self.check();

@@ -69,7 +69,7 @@ impl Log {
         if self.active().base == base {
             self.begin_anew(now, out);
         } else {
-            self.seal(out);
+            self.seal(base, out);
             // A follower rolls where the leader's next batch begins, which may lie behind a gap: whatever becomes of that
             // batch, the log goes on there.
             self.log_end_offset = self.log_end_offset.max(base);
@@ -92,15 +92,21 @@ impl Log {
         self.emit(DiskOp::Truncate { file: files.time_index, len: 0 }, out);
     }
 
-    fn seal(&mut self, out: &mut Vec<Effect>) {
+    /// The active segment is complete; the next one begins at `next`, and its seal says so: whether what is missing in
+    /// between is the leader's gap or was lost is not to be seen otherwise.
+    fn seal(&mut self, next: Offset, out: &mut Vec<Effect>) {
         let active = self.active_mut();
         let (base, max) = (active.base, active.max);
         if let Some(indexes) = active.indexes.as_mut() {
             indexes.seal(max);
         }
         self.write_indexes_of(base, out);
-        let op = self.seal_op(self.active());
-        self.emit(op, out);
+        let mut op = self.seal_op(self.active());
+        if let DiskOp::Seal { facts, .. } = &mut op {
+            facts.next_offset = next;
+        }
+        let sealed = self.emit(op, out);
+        self.active_mut().last_op = Some(sealed);
     }
 
     pub(super) fn seal_op(&self, segment: &Segment) -> DiskOp {

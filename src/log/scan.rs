@@ -33,6 +33,8 @@ pub struct ScanStart {
     pub next: Offset,
     /// All below this offset was flushed: nothing of it is ever cut.
     pub flushed: Offset,
+    /// Nothing from this byte on was flushed, whatever the offsets: a truncation may let a log end behind its last batch.
+    pub flushed_position: u32,
     /// What is known of the bytes in front of `position`.
     pub max: MaxTimestamp,
     /// The largest timestamp of the segment's first batch, if that lies in front of `position`.
@@ -51,6 +53,8 @@ pub struct ScanStart {
     pub replay_from: Offset,
     /// The scan ends in front of the first batch that ends above this.
     pub stop_at: Offset,
+    /// Where the next segment begins: a batch that reaches there is not what was written.
+    pub limit: Offset,
 }
 
 /// Checks one segment. Feed it until it says [`Fed::End`], then take what it found with [`Scan::finish`].
@@ -275,6 +279,9 @@ impl Scan {
         if entry.last_offset().relative_to(state.base).is_none() {
             return Err(Why::OffsetOutOfRange { base: state.base, found: entry.last_offset() });
         }
+        if entry.next_offset() > state.limit {
+            return Err(Why::OffsetsGoBack { expected: entry.next_offset(), found: state.limit });
+        }
         match (entry.leader_epoch(), self.seen_epoch) {
             (Some(found), Some(latest)) if found < latest => Err(Why::EpochGoesBack { latest, found }),
             _ => Ok(()),
@@ -311,7 +318,7 @@ impl Scan {
     }
 
     fn reject(&mut self, why: Why) -> Option<Fed> {
-        if self.state.next >= self.state.flushed {
+        if self.state.next >= self.state.flushed || self.at >= self.state.flushed_position {
             self.cut = Some((self.at, why));
             return Some(Fed::End);
         }

@@ -8,7 +8,7 @@
 //! - Always true: `base <= next`; a sealed segment never grows; a segment without bytes has no timestamp.
 
 use crate::log::indexes::{Indexes, MaxTimestamp, Written};
-use crate::log::op::FileId;
+use crate::log::op::{FileId, OpSeq};
 use crate::log::txn_index::TxnIndex;
 use crate::offset::Offset;
 use crate::time::Timestamp;
@@ -50,6 +50,8 @@ pub(crate) struct Segment {
     pub(crate) indexes: Option<Indexes>,
     pub(crate) aborted: TxnIndex,
     pub(crate) aborted_written: Written,
+    /// The last op on its files, once there are no more to come.
+    pub(crate) last_op: Option<OpSeq>,
 }
 
 impl Segment {
@@ -70,6 +72,7 @@ impl Segment {
             indexes: Some(Indexes::new(base, index_bytes_max)),
             aborted: TxnIndex::new(base),
             aborted_written: Written::default(),
+            last_op: None,
         }
     }
 

@@ -5,7 +5,7 @@
 //! as [`CutFacts`].
 
 use crate::log::indexes::MaxTimestamp;
-use crate::log::op::{DiskOp, Effect, FileId, FileName, Remove};
+use crate::log::op::{DiskOp, Effect, FileId, FileName, OpSeq, Remove};
 use crate::log::producers::ProducerState;
 use crate::log::segment::{Segment, SegmentInfo};
 use crate::log::{Indexes, Log};
@@ -115,6 +115,10 @@ impl Log {
                 return Err(TruncateError::MustRead { to, segment: segment.base_offset });
             }
         }
+        let active = self.active_mut();
+        if active.size == 0 {
+            active.created = now;
+        }
         self.end_at(to, out);
         self.check();
         Ok(true)
@@ -167,8 +171,10 @@ impl Log {
         if let Some(first) = first.filter(|first| first.segment == base) {
             (segment.size, segment.max, segment.first_timestamp) =
                 (first.position, first.max_before, first.first_before);
-            segment.next = first.base.min(to);
+            segment.next = first.base;
         }
+        // Where an earlier cut has left a gap, no batch need go, and the segment ends with the log even so.
+        segment.next = segment.next.min(to);
         if let Some(indexes) = segment.indexes.as_mut() {
             indexes.truncate_to(to);
         }
@@ -209,11 +215,13 @@ impl Log {
         segment.aborted.truncate_to(to);
         segment.aborted_written.cut(segment.aborted.as_bytes());
         segment.reserved = segment.reserved.min(segment.size);
-        let (files, size, aborted) = (segment.files, segment.size, segment.aborted.as_bytes().len() as u32);
-        let lens = segment
-            .indexes
-            .as_ref()
-            .map(|indexes| (indexes.offset.as_bytes().len() as u32, indexes.time.as_bytes().len() as u32));
+        segment.last_op = None;
+        // Of the indexes only what their files have: a longer one would end in zeros.
+        let (files, size, (aborted, _)) = (segment.files, segment.size, segment.aborted_written.sum());
+        let lens = segment.indexes.as_ref().map(|indexes| {
+            let ((offset_len, _), (time_len, _)) = indexes.sums();
+            (offset_len, time_len)
+        });
         self.log_end_offset = to;
         self.acknowledged.cut(to);
         self.emit(DiskOp::Truncate { file: files.log, len: size }, out);
@@ -252,13 +260,16 @@ impl Log {
         let files = segment.files;
         self.unsynced.remove(&files.log);
         self.names_changed = true;
-        self.remove(FileName::Log(base), Some(files.log), out);
-        self.remove(FileName::OffsetIndex(base), Some(files.index), out);
-        self.remove(FileName::TimeIndex(base), Some(files.time_index), out);
+        // Of a sealed segment as early as can be: it may be for its space that later ops wait.
+        let after = segment.last_op.unwrap_or(OpSeq(self.next_op));
+        let mut remove = |name, file| out.push(Effect::Remove(Remove { name, file, after }));
+        remove(FileName::Log(base), Some(files.log));
+        remove(FileName::OffsetIndex(base), Some(files.index));
+        remove(FileName::TimeIndex(base), Some(files.time_index));
         if let Some(file) = files.txn_index {
-            self.remove(FileName::TxnIndex(base), Some(file), out);
+            remove(FileName::TxnIndex(base), Some(file));
         }
-        self.remove(FileName::Sums(base), None, out);
+        remove(FileName::Sums(base), None);
     }
 
     pub(super) fn remove_snapshots(&mut self, which: impl Fn(Offset) -> bool, out: &mut Vec<Effect>) {
@@ -270,6 +281,6 @@ impl Log {
     }
 
     pub(super) fn remove(&mut self, name: FileName, file: Option<FileId>, out: &mut Vec<Effect>) {
-        out.push(Effect::Remove(Remove { name, file, after: crate::log::OpSeq(self.next_op) }));
+        out.push(Effect::Remove(Remove { name, file, after: OpSeq(self.next_op) }));
     }
 }

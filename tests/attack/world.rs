@@ -218,6 +218,11 @@ impl World {
             told.push(batch);
         }
         self.log().replicate(NOW, &told, epoch).map_err(Fault::Append)?;
+        if let (Some(first), true) = (told.first(), gap > 0) {
+            // A roll comes first, and takes the log end to where the batch will begin.
+            let end = first.base_offset().get();
+            self.history.push(State { end, side: None, ..self.state().clone() });
+        }
         told.iter().for_each(|batch| self.push(batch));
         Ok(())
     }

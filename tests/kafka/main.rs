@@ -25,6 +25,7 @@
 #![expect(unreachable_pub, reason = "one program: nobody outside could reach anything")]
 
 mod build;
+mod compaction;
 mod compare;
 mod damaged;
 mod differential;

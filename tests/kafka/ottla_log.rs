@@ -239,7 +239,7 @@ fn search(file: &mut LogFile<FileDisk>, timestamp: i64) -> Result<Answer, Refusa
             let epoch = first.map(|first| i64::from(first.epoch.as_i32()));
             return Ok(Answer::Found(Some((start.as_i64(), -1, epoch))));
         }
-        MAX => TimeQuery::Latest,
+        MAX => TimeQuery::Newest,
         at => TimeQuery::At(Timestamp::from_millis(at)),
     };
     let found = file.offset_for_timestamp(query).map_err(fetch_fault)?;

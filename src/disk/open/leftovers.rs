@@ -105,6 +105,7 @@ impl<D: Disk> Leftovers<'_, D> {
             position: 0,
             next: base,
             flushed: Offset::MAX,
+            flushed_position: u32::MAX,
             max: crate::log::MaxTimestamp::none(base),
             first_timestamp: None,
             indexes: Indexes::new(base, 24),
@@ -114,6 +115,7 @@ impl<D: Disk> Leftovers<'_, D> {
             index_interval_bytes: u32::MAX,
             replay_from: Offset::MAX,
             stop_at: Offset::MAX,
+            limit: Offset::MAX,
         };
         Ok(scan_file(&file, start, len)?.next)
     }

@@ -164,7 +164,7 @@ impl<D: Disk> Opening<'_, D> {
             return Err(Failure::Missing { segment: mark.segment, flushed: mark.offset });
         }
         self.drop_foreign_sums(&mut files)?;
-        let (epochs, garbage) = self.epochs(&files)?;
+        let (epochs, garbage) = self.epochs(&files, report.shutdown)?;
         // A log that has no epochs needs no file of them.
         let on_file = if garbage { None } else { Some(epochs.clone().unwrap_or_default()) };
         let scan_all = epochs.is_none() && !files.logs.is_empty();
@@ -243,7 +243,7 @@ impl<D: Disk> Opening<'_, D> {
     }
 
     /// The leader epochs in the file; `None` if they must be made again from the batches.
-    fn epochs(&self, files: &Files) -> Result<(Option<EpochCache>, bool), DiskError> {
+    fn epochs(&self, files: &Files, shutdown: Shutdown) -> Result<(Option<EpochCache>, bool), DiskError> {
         let bytes = match files.others.contains_key(&FileName::LeaderEpochs) {
             true => Some(read_small(self.disk, &self.dir.entry(FileName::LeaderEpochs))?),
             false => None,
@@ -253,7 +253,7 @@ impl<D: Disk> Opening<'_, D> {
         match read {
             Some((Ok(epochs), true)) => Ok((Some(epochs), false)),
             // Written after the mark, as every change is: what the batches say is added to it, never taken from it.
-            Some((Ok(epochs), false)) if !self.known.mark.is_some_and(|mark| mark.clean) => Ok((Some(epochs), false)),
+            Some((Ok(epochs), false)) if shutdown != Shutdown::Clean => Ok((Some(epochs), false)),
             None => Ok((None, false)),
             Some(_) => Ok((None, !files.logs.is_empty())),
         }
@@ -323,7 +323,7 @@ impl<D: Disk> Opening<'_, D> {
         // A log without segments begins anew.
         let max = if found.segments.is_empty() { Offset::ZERO } else { end.min(found.snapshots_max) };
         let good = |offset: &Offset| *offset <= max && !found.bad_snapshots.contains(offset);
-        let newest = files.snapshots.iter().copied().filter(good).next_back();
+        let newest = files.snapshots.iter().copied().rfind(good);
         let mut kept = BTreeSet::new();
         for offset in &files.snapshots {
             if good(offset) && (bases.contains(offset) || Some(*offset) == newest) {

@@ -29,6 +29,8 @@ pub(crate) struct Found {
     pub(crate) snapshots_max: Offset,
     /// From where on batches are new to `producers`.
     pub(crate) replay_from: Offset,
+    /// The bases of all segments that there are, as far as anyone has asked.
+    pub(crate) bases: BTreeSet<Offset>,
 }
 
 /// Where reading begins, and what is known of what lies before.
@@ -56,7 +58,7 @@ impl<D: Disk> Opening<'_, D> {
     ) -> Result<Found, Failure> {
         let flushed = self.flushed(files)?;
         let begin = self.begin(files, scan_all)?;
-        let mut found = Found { epochs, flushed, ..self.nothing_found() };
+        let mut found = Found { epochs, flushed, bases: files.logs.keys().copied().collect(), ..self.nothing_found() };
         let Some(begin) = begin else { return Ok(found) };
         let newest = if report.shutdown == Shutdown::Clean { Offset::MAX } else { begin.next };
         self.load_producers(files, begin.next, newest, &mut found)?;
@@ -103,12 +105,13 @@ impl<D: Disk> Opening<'_, D> {
             bad_snapshots: BTreeSet::new(),
             snapshots_max: Offset::MAX,
             replay_from: Offset::ZERO,
+            bases: BTreeSet::new(),
         }
     }
 
     /// A scan that ends in front of the first batch that a truncation to `to` cuts off.
     pub(crate) fn start_to_cut(&self, base: Offset, to: Offset, found: &Found) -> ScanStart {
-        ScanStart { flushed: Offset::MAX, stop_at: to, ..self.start_of(base, found) }
+        ScanStart { flushed: Offset::MAX, flushed_position: u32::MAX, stop_at: to, ..self.start_of(base, found) }
     }
 
     /// The indexes of a segment as its files have them; `None` if they are missing or impossible.
@@ -276,7 +279,12 @@ impl<D: Disk> Opening<'_, D> {
         for base in files.logs.range(floor..at).map(|(base, _)| *base) {
             let file = self.disk.open(&self.dir.entry(FileName::Log(base)), OpenHow::Read)?;
             let len = u32::try_from(file.len()?).unwrap_or(u32::MAX);
-            let start = ScanStart { flushed: Offset::MAX, stop_at: at, ..self.start_of(base, found) };
+            let start = ScanStart {
+                flushed: Offset::MAX,
+                flushed_position: u32::MAX,
+                stop_at: at,
+                ..self.start_of(base, found)
+            };
             found.producers = scan_file(&file, start, len)?.producers;
         }
         Ok(())
@@ -288,6 +296,11 @@ impl<D: Disk> Opening<'_, D> {
             position: 0,
             next: base,
             flushed: found.flushed,
+            flushed_position: self
+                .known
+                .mark
+                .filter(|mark| mark.segment == base)
+                .map_or(u32::MAX, |mark| mark.position),
             max: MaxTimestamp::none(base),
             first_timestamp: None,
             indexes: Indexes::rebuilt(
@@ -300,6 +313,7 @@ impl<D: Disk> Opening<'_, D> {
             index_interval_bytes: self.config.index_interval_bytes,
             replay_from: found.replay_from,
             stop_at: Offset::MAX,
+            limit: found.bases.range(base.advance(1)..).next().copied().unwrap_or(Offset::MAX),
         }
     }
 
@@ -409,6 +423,7 @@ impl<D: Disk> Opening<'_, D> {
     ) -> Result<RecoveredSegment, DiskError> {
         let start = ScanStart {
             flushed: Offset::MAX,
+            flushed_position: u32::MAX,
             producers: self.producers_at(base, files)?,
             ..self.start_of(base, found)
         };
@@ -450,8 +465,14 @@ impl<D: Disk> Opening<'_, D> {
         let mut from_front = !had_prefix;
         if had_prefix && (!scanned.bad.is_empty() || scanned.cut.is_some_and(|(position, _)| position == from)) {
             // What was taken for known led to a place where no batch is: perhaps it was wrong.
-            scanned = scan_file(&file, self.start_in_front(base, files, found)?, len)?;
-            from_front = true;
+            let again = scan_file(&file, self.start_in_front(base, files, found)?, len)?;
+            // Or it was right, and a truncation into a batch has left the log to end behind its last one: what follows
+            // the mark was never flushed.
+            let borne_out = scanned.bad.is_empty() && again.bad.first().is_some_and(|bad| bad.from == from);
+            if !borne_out {
+                scanned = again;
+                from_front = true;
+            }
         }
         report.scanned_bytes += u64::from(len - if from_front { 0 } else { from });
         note_corrupt(base, &scanned, report);
@@ -511,9 +532,9 @@ impl<D: Disk> Opening<'_, D> {
         let front = found.segments.last().map(|last| last.next);
         let suspect = self.known.mark.is_some() && base > found.flushed && front.is_some_and(|next| next < base);
         let Some(last) = found.segments.last().filter(|_| suspect) else { return Ok(false) };
-        // A follower's log may have gaps; then the segment in front was sealed exactly where it ends.
+        // A follower's log may have gaps; then the segment in front was sealed for this one to follow.
         let entry = LogEntry { len: u64::from(last.size), modified: last.modified };
-        Ok(self.sealed_facts(last.base, entry)?.is_none_or(|facts| facts.next_offset != last.next))
+        Ok(self.sealed_facts(last.base, entry)?.is_none_or(|facts| facts.next_offset != base))
     }
 
     fn remove_behind(

@@ -1,0 +1,16 @@
+//! What Apache Kafka's own tests say of a log, each as a test that names its id, through the public API.
+//!
+//! The ids are those of `SEG`, `LOG`, `REC`, `CHK`, `VAL`, `PID` and `EPO`; each room holds one or two of the families.
+//! Where ottla means to do something else than Kafka, the test shows what it does instead, and ARCHITECTURE.md says why.
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+mod append;
+mod checkpoint;
+mod producer;
+mod read;
+mod recovery;
+mod retention;
+mod roll;
+mod segment;
+mod support;
+mod truncate;
