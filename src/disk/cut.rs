@@ -73,7 +73,7 @@ impl<D: Disk> LogFile<D> {
         self.dir.lower(&self.partition, &mark)?;
         // Twice, into both copies: should one rot, the other must not tell of what was there before.
         for _ in 0..2 {
-            self.note_mark()?;
+            self.write_mark()?;
             self.dir.sync_marks()?;
         }
         Ok(())

@@ -68,6 +68,7 @@ impl<D: Disk> Handles<D> {
     /// Makes the file, empty.
     pub(crate) fn create(&mut self, file: FileId, name: FileName) -> Result<(), DiskError> {
         let made = self.disk.open(&self.path(name), OpenHow::Replace)?;
+        self.make_room();
         // Whoever had the name before has it no longer.
         self.names.retain(|_, known| *known != name);
         self.names.insert(file, name);
@@ -86,14 +87,27 @@ impl<D: Disk> Handles<D> {
             span: None,
             kind: crate::disk::DiskErrorKind::NotFound,
         })?;
-        if self.open.len() >= self.open_max {
-            // The oldest numbers are those of the oldest segments; the newest are written to.
-            let oldest = self.open.keys().find(|known| !self.unsynced.contains(known)).copied();
-            oldest.map(|oldest| self.open.remove(&oldest));
-        }
+        self.make_room();
         let handle = Handle::new(self.disk.open(&self.path(name), OpenHow::Write)?, name);
         self.open.insert(file, Arc::clone(&handle));
         Ok(handle)
+    }
+
+    /// Closes what was not used for long. The oldest numbers are those of the oldest segments; the newest are written to.
+    fn make_room(&mut self) {
+        while self.open.len() >= self.open_max
+            && let Some(oldest) = self.open.keys().find(|known| !self.unsynced.contains(known)).copied()
+        {
+            self.open.remove(&oldest);
+        }
+    }
+
+    /// Another file has taken the name and the number of this one.
+    pub(crate) fn replaced(&mut self, file: FileId, name: FileName, by: D::File) -> Arc<Handle<D::File>> {
+        let handle = Handle::new(by, name);
+        self.unsynced.remove(&file);
+        self.open.insert(file, Arc::clone(&handle));
+        handle
     }
 
     /// The file was written to: its handle stays open until [`Handles::synced`].

@@ -1,12 +1,13 @@
 //! Performing what a log asks for, for a single caller: the three lanes, one behind the other.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::disk::block_sums::{BlockSums, KnownSums};
 use crate::disk::deleted::Deleted;
-use crate::disk::handles::Handles;
+use crate::disk::handles::{Handle, Handles};
 use crate::disk::swap;
 use crate::disk::{Disk, DiskError, DiskErrorKind, DiskFile, DiskPath, OpenHow};
 use crate::log::{DiskOp, Effect, FileId, FileName, Log, OpFailure, OpSeq, Part, Remove, SegmentFiles, Sync};
@@ -26,10 +27,14 @@ pub(crate) struct Lanes<D: Disk> {
     indexes: BTreeMap<FileId, Bytes>,
     /// Sealed segments that are read from a map.
     maps: BTreeMap<FileId, Bytes>,
+    /// Files that readers may still hold maps of.
+    was_mapped: BTreeSet<FileId>,
     sums: BlockSums,
     pub(crate) deleted: Deleted,
 }
 
+/// How many bytes of a file are copied at a time.
+const COPY_BYTES: usize = 1 << 20;
 /// How many segments are mapped at a time.
 const MAPS_MAX: usize = 16;
 
@@ -54,6 +59,7 @@ impl<D: Disk> Lanes<D> {
             broken: None,
             indexes: BTreeMap::new(),
             maps: BTreeMap::new(),
+            was_mapped: BTreeSet::new(),
             sums: BlockSums::default(),
             deleted: Deleted::default(),
         }
@@ -80,6 +86,7 @@ impl<D: Disk> Lanes<D> {
                 self.maps.pop_first();
             }
             self.maps.insert(file, map.clone());
+            self.was_mapped.insert(file);
         }
         Ok(map)
     }
@@ -235,11 +242,12 @@ impl<D: Disk> Lanes<D> {
                 Part::Bytes(bytes) => slices.push(bytes),
             }
         }
+        self.handles.wrote(file);
+        write_all(&handle.file, u64::from(position), &mut slices.clone())?;
         if let FileName::Log(base) = handle.name {
             self.sums.written(base, u64::from(position), &slices);
-            self.handles.wrote(file);
         }
-        write_all(&handle.file, u64::from(position), &mut slices)
+        Ok(())
     }
 
     fn truncate(&mut self, file: FileId, len: u32) -> Result<(), DiskError> {
@@ -249,14 +257,46 @@ impl<D: Disk> Lanes<D> {
         if let FileName::Log(base) = handle.name {
             self.sums.forget(&self.disk, &self.dir, base)?;
         }
-        handle.cut();
-        let outcome = handle.file.set_len(u64::from(len));
-        handle.cut();
-        outcome?;
+        let handle = if self.was_mapped.remove(&file) {
+            self.copy_front(file, &handle, len)?
+        } else {
+            handle.cut();
+            let outcome = handle.file.set_len(u64::from(len));
+            handle.cut();
+            outcome?;
+            handle
+        };
         if let FileName::Log(base) = handle.name {
             self.sums.truncated(base, &handle.file, len)?;
         }
         Ok(())
+    }
+
+    /// Cuts a file that somebody may still hold a map of: a copy of its front takes its name, and it stays as it is for
+    /// whoever reads it.
+    fn copy_front(
+        &mut self,
+        file: FileId,
+        from: &Handle<D::File>,
+        len: u32,
+    ) -> Result<Arc<Handle<D::File>>, DiskError> {
+        let temporary = self.dir.entry(format!("{}.tmp", from.name));
+        let to = self.disk.open(&temporary, OpenHow::Replace)?;
+        let mut bytes = vec![0; COPY_BYTES];
+        let mut at = 0;
+        while at < u64::from(len) {
+            let most = (u64::from(len) - at).min(COPY_BYTES as u64) as usize;
+            let read = from.file.read_full(at, &mut bytes[..most])?;
+            to.write_full(at, &bytes[..read])?;
+            at += read as u64;
+            if read < most {
+                break;
+            }
+        }
+        to.sync()?;
+        self.disk.rename(&temporary, &self.dir.entry(from.name))?;
+        self.disk.sync_dir(&self.dir)?;
+        Ok(self.handles.replaced(file, from.name, to))
     }
 
     fn sync(&mut self, sync: &Sync) -> Result<(), DiskError> {

@@ -29,6 +29,10 @@ pub struct LogDir<D: Disk> {
     _lock: D::Lock,
     marks: MarkFile<D>,
     was_clean: bool,
+    /// Whether the file that said so was ours: Kafka names its broker epoch in it.
+    closed_by_us: bool,
+    /// Whether the file that says that all is closed stands there again.
+    noted_clean: bool,
     recovery_points: OffsetCheckpoint,
     high_watermarks: OffsetCheckpoint,
     log_starts: OffsetCheckpoint,
@@ -65,7 +69,13 @@ impl<D: Disk> LogDir<D> {
         let high_watermarks = read(HIGH_WATERMARKS)?;
         let log_starts = read(LOG_STARTS)?;
         let cleaned = read(CLEANED)?;
-        let was_clean = read_if_there(&disk, CLEAN)?.is_some();
+        for name in unreadable.iter().filter_map(|line| line.split_once(": ")).map(|(name, _)| name) {
+            // What is noted anew must not take the place of what somebody may still be able to read.
+            disk.rename(&root.entry(name), &root.entry(format!("{name}.unreadable"))).map_err(OpenError::Dir)?;
+        }
+        let clean = read_if_there(&disk, CLEAN)?;
+        let was_clean = clean.is_some();
+        let closed_by_us = clean.is_some_and(|bytes| bytes == CleanShutdown::default().encode());
         if was_clean {
             disk.remove(&root.entry(CLEAN)).map_err(OpenError::Dir)?;
             disk.sync_dir(&root).map_err(OpenError::Dir)?;
@@ -76,6 +86,8 @@ impl<D: Disk> LogDir<D> {
             _lock: lock,
             marks,
             was_clean,
+            closed_by_us,
+            noted_clean: false,
             recovery_points,
             high_watermarks,
             log_starts,
@@ -105,16 +117,24 @@ impl<D: Disk> LogDir<D> {
         partitions(&self.disk)
     }
 
-    pub(crate) fn known(&mut self, partition: &TopicPartition) -> Known {
+    /// A log is about to be opened: what is known of it. From now on nobody says any more that all is closed.
+    pub(crate) fn begin(&mut self, partition: &TopicPartition) -> Result<Known, DiskError> {
+        if self.noted_clean {
+            self.disk.remove(&DiskPath::root().entry(CLEAN))?;
+            self.disk.sync_dir(&DiskPath::root())?;
+            self.noted_clean = false;
+        }
         let again = self.closed.remove(partition);
-        self.open.insert(partition.clone());
-        Known {
+        // A log that was opened here before and was not closed was left as by a kill.
+        let first = self.open.insert(partition.clone()) && !again;
+        Ok(Known {
             mark: self.marks.marks().find(partition).copied(),
-            clean: self.was_clean || again,
+            clean: again || (self.was_clean && first),
+            closed_by_us: again || self.closed_by_us,
             recovery_point: self.recovery_points.offsets.get(partition).copied(),
             log_start_offset: self.log_starts.offsets.get(partition).copied(),
             high_watermark: self.high_watermarks.offsets.get(partition).copied(),
-        }
+        })
     }
 
     /// Writes a log's mark. It survives a kill at once, and a power loss after [`LogDir::sync_marks`].
@@ -194,6 +214,7 @@ impl<D: Disk> LogDir<D> {
             || -> Result<bool, DiskError> { Ok(self.partitions()?.iter().all(|other| self.closed.contains(other))) };
         if self.open.is_empty() && (self.was_clean || others_closed()?) {
             replace(&self.disk, &root, CLEAN, &CleanShutdown::default().encode())?;
+            self.noted_clean = true;
         }
         Ok(())
     }

@@ -10,12 +10,13 @@ use crate::disk::log_dir::LogDir;
 use crate::disk::open::{self, OpenError, next_epoch};
 use crate::disk::pool::Pool;
 use crate::disk::report::{RecoveryReport, Shutdown};
+use crate::disk::topic_id;
 use crate::disk::{Disk, DiskError, DiskErrorKind, DiskFile, DiskPath};
 use crate::epoch::LeaderEpoch;
 use crate::id::{TopicId, TopicPartition};
 use crate::log::{
-    AppendDecision, AppendError, Appended, Breach, Closing, ConfigError, Effect, FileName, FlushedMark, Log, LogConfig,
-    MarkerRules, PartitionMetadata, TrimError,
+    AppendDecision, AppendError, Appended, Breach, Closing, ConfigError, Effect, FlushedMark, Log, LogConfig,
+    MarkerRules, TrimError,
 };
 use crate::offset::Offset;
 use crate::record::{Batch, CheckError, Checked, DecompressLimit, Origin, Rules};
@@ -161,10 +162,14 @@ impl<D: Disk> LogFile<D> {
         now: Timestamp,
     ) -> Result<(Self, RecoveryReport), OpenError> {
         let disk = dir.disk().clone();
-        let known = dir.known(partition);
-        let (recovered, report) = open::open(&disk, partition, &options.config, &known, now)?;
         let path = DiskPath::root().entry(partition);
-        check_topic_id(&disk, &path, partition, options.topic_id)?;
+        let missing_id = topic_id::compare(&disk, &path, partition, options.topic_id)?;
+        let failed = |error| OpenError::Disk { partition: partition.clone(), error };
+        let known = dir.begin(partition).map_err(failed)?;
+        let (recovered, report) = open::open(&disk, partition, &options.config, &known, now)?;
+        if let Some(id) = missing_id {
+            topic_id::write(&disk, &path, id).map_err(failed)?;
+        }
         let mut effects = Vec::new();
         let mut log = Log::recovered(recovered, now, &mut effects)?;
         if report.shutdown != Shutdown::Clean {
@@ -177,7 +182,7 @@ impl<D: Disk> LogFile<D> {
         }
         let active = log.active_segment();
         let resumed = lanes.resume(active.base_offset, active.size);
-        resumed.map_err(|error| OpenError::Disk { partition: partition.clone(), error })?;
+        resumed.map_err(failed)?;
         let epoch = log.epochs().latest().unwrap_or(LeaderEpoch::ZERO);
         let mut this = Self {
             log,
@@ -352,9 +357,10 @@ impl<D: Disk> LogFile<D> {
         self.lanes.check()?;
         let mut effects = Vec::new();
         let moved = self.log.trim_to(to, &mut effects)?;
-        if moved {
+        let noted = self.dir.mark_of(&self.partition).map(|mark| mark.log_start_offset);
+        if noted.is_none_or(|noted| noted < self.log.log_start_offset()) {
             // The start first: epochs that begin at one that nobody knows of would leave batches in front without.
-            self.note_mark()?;
+            self.write_mark()?;
             self.dir.sync_marks()?;
         }
         self.run(effects)?;
@@ -587,32 +593,4 @@ pub enum TrimFault {
 fn full_or_failed(error: DiskError, bytes: u32) -> AppendFault {
     let is_full = error.kind == DiskErrorKind::NoSpace;
     if is_full { AppendFault::Full { bytes, error } } else { AppendFault::Disk(error) }
-}
-
-/// The topic's id must be durable before any data is (semantics 1.1, step 3).
-fn check_topic_id<D: Disk>(
-    disk: &D,
-    dir: &DiskPath,
-    partition: &TopicPartition,
-    wanted: Option<TopicId>,
-) -> Result<(), OpenError> {
-    let Some(wanted) = wanted else { return Ok(()) };
-    let failed = |error| OpenError::Disk { partition: partition.clone(), error };
-    let name = FileName::PartitionMetadata;
-    match open::read_small(disk, &dir.entry(name)) {
-        Ok(bytes) => {
-            let file = format!("{dir}/{name}");
-            let known = PartitionMetadata::parse(&bytes)
-                .map_err(|error| OpenError::Unreadable { file, why: error.to_string() })?;
-            if known.topic_id == wanted {
-                return Ok(());
-            }
-            Err(OpenError::TopicIdMismatch { partition: partition.clone(), found: known.topic_id, wanted })
-        }
-        Err(error) if error.kind == DiskErrorKind::NotFound => {
-            let bytes = PartitionMetadata { topic_id: wanted }.encode();
-            super::lanes::replace(disk, dir, &name.to_string(), &bytes).map_err(failed)
-        }
-        Err(error) => Err(failed(error)),
-    }
 }

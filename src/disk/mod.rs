@@ -27,6 +27,7 @@ mod reader;
 mod report;
 mod sums;
 mod swap;
+mod topic_id;
 
 use std::ffi::OsString;
 

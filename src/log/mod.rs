@@ -59,7 +59,7 @@ pub use producers::{
     ProducerError, ProducerState, ProducerUndo, UnknownProducer, Verdict,
 };
 pub use read::{Isolation, ReadError, ReadPlan, Span};
-pub use recovered::{Recovered, RecoveredSegment};
+pub use recovered::{IndexFiles, Recovered, RecoveredSegment};
 pub use replaced::{ReplaceError, Replacement};
 pub use retention::{Breach, TrimError};
 pub(crate) use scan::base_of;
@@ -103,6 +103,8 @@ pub struct Log {
     snapshots: BTreeSet<Offset>,
     /// Bytes appended since the last of them.
     since_snapshot: u64,
+    /// What was true when the whole log was last flushed.
+    last_mark: Option<FlushedMark>,
     jitter_seed: u64,
 }
 
@@ -171,6 +173,7 @@ impl Log {
             flush_wanted: false,
             snapshots: BTreeSet::new(),
             since_snapshot: 0,
+            last_mark: None,
             jitter_seed: 0,
         }
     }
@@ -307,7 +310,9 @@ impl Log {
         if matches!(self.health, Health::Poisoned { .. }) {
             return;
         }
-        self.acknowledged.synced(id);
+        if self.acknowledged.synced(id) && self.flushed() == self.log_end_offset {
+            self.last_mark = Some(self.mark_now(Closing::Open));
+        }
         self.maybe_sync(out);
         self.check();
     }
@@ -336,8 +341,22 @@ impl Log {
         self.producers.expire(now, self.config.producer_id_expiration_ms);
     }
 
-    /// What is flushed, for the next opening; to be asked when nothing is on its way, as after a flush or a close.
+    /// What is flushed, for the next opening. Between two flushes, what was flushed by the last one, if that still
+    /// stands; the log start and the high watermark are always those of now.
     pub fn mark(&self, shutdown: Closing) -> FlushedMark {
+        let last = self.last_mark.filter(|last| self.segments.contains_key(&last.segment));
+        match last.filter(|_| self.flushed() < self.log_end_offset) {
+            Some(last) => FlushedMark {
+                log_start_offset: self.log_start_offset,
+                high_watermark: self.high_watermark,
+                epochs_crc: crc32fast::hash(&self.epochs.encode()),
+                ..last
+            },
+            None => self.mark_now(shutdown),
+        }
+    }
+
+    fn mark_now(&self, shutdown: Closing) -> FlushedMark {
         let active = self.active();
         let nothing = (0, crc32fast::hash(&[]));
         // Only what is flushed may be told; it is the whole log whenever a flush has just succeeded.

@@ -58,8 +58,8 @@ pub struct RecoveredSegment {
     pub modified: Timestamp,
     /// Its indexes, where the opening has needed them: the active segment's, and those that were rebuilt.
     pub indexes: Option<Indexes>,
-    /// Whether the index files say something else and must be written again.
-    pub rebuilt: bool,
+    /// What the index files say.
+    pub index_files: IndexFiles,
     /// The transactions aborted in it.
     pub aborted: TxnIndex,
     /// Whether there is a file of them.
@@ -68,6 +68,20 @@ pub struct RecoveredSegment {
     pub cut: bool,
     /// Whether there is no file of it yet.
     pub missing: bool,
+}
+
+/// What the index files of a segment say, compared with what an opening has found.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum IndexFiles {
+    /// The same.
+    Same,
+    /// The same up to what was written when the log was last flushed; what they lack is to be written behind that.
+    Behind {
+        /// How much of the transaction index stands in its file, in bytes.
+        aborted_len: u32,
+    },
+    /// Something else: they must be written again.
+    Wrong,
 }
 
 impl Log {
@@ -113,10 +127,17 @@ impl Log {
             SegmentFiles { log: self.new_file(), index: self.new_file(), time_index: self.new_file(), txn_index: None };
         let base = found.base;
         // A rebuilt one is made anew with its first entry, so it must not stay if it has none.
-        let txn_index = (found.has_txn_index && !found.rebuilt).then(|| self.new_file());
-        if found.has_txn_index && found.rebuilt {
+        let is_wrong = found.index_files == IndexFiles::Wrong;
+        let txn_index = (found.has_txn_index && !is_wrong).then(|| self.new_file());
+        if found.has_txn_index && is_wrong {
             self.remove(FileName::TxnIndex(base), None, out);
         }
+        let aborted = found.aborted.as_bytes();
+        let aborted_written = match found.index_files {
+            IndexFiles::Same => Written::all_of(aborted),
+            IndexFiles::Behind { aborted_len } => Written::all_of(&aborted[..aborted.len().min(aborted_len as usize)]),
+            IndexFiles::Wrong => Written::default(),
+        };
         let segment = Segment {
             base,
             next: found.next,
@@ -130,7 +151,7 @@ impl Log {
             index_interval_bytes: self.config.index_interval_bytes,
             reserved: found.size,
             indexes: found.indexes,
-            aborted_written: if found.rebuilt { Written::default() } else { Written::all_of(found.aborted.as_bytes()) },
+            aborted_written,
             aborted: found.aborted,
             last_op: None,
         };
@@ -146,15 +167,35 @@ impl Log {
         if self.acknowledged.flushed() < found.next {
             self.unsynced.insert(files.log);
         }
-        if found.rebuilt {
-            self.emit(DiskOp::Create { file: files.index, name: FileName::OffsetIndex(base) }, out);
-            self.emit(DiskOp::Create { file: files.time_index, name: FileName::TimeIndex(base) }, out);
-            self.names_changed = true;
-            self.write_indexes_of(base, out);
-        }
+        self.mend_index_files(base, found.index_files, out);
         let last_op = OpSeq(self.next_op);
         if let Some(segment) = self.segments.get_mut(&base) {
             segment.last_op = Some(last_op);
         }
+    }
+
+    /// Brings the index files of a segment to what is known of it.
+    fn mend_index_files(&mut self, base: Offset, index_files: IndexFiles, out: &mut Vec<Effect>) {
+        let Some(segment) = self.segments.get(&base) else { return };
+        let (files, txn_len) = (segment.files, segment.aborted_written.sum().0);
+        let lens = segment.indexes.as_ref().map(Indexes::sums);
+        match index_files {
+            IndexFiles::Same => return,
+            IndexFiles::Behind { .. } => {
+                if let Some(((index_len, _), (time_len, _))) = lens {
+                    self.emit(DiskOp::Truncate { file: files.index, len: index_len }, out);
+                    self.emit(DiskOp::Truncate { file: files.time_index, len: time_len }, out);
+                }
+                if let Some(file) = files.txn_index {
+                    self.emit(DiskOp::Truncate { file, len: txn_len }, out);
+                }
+            }
+            IndexFiles::Wrong => {
+                self.emit(DiskOp::Create { file: files.index, name: FileName::OffsetIndex(base) }, out);
+                self.emit(DiskOp::Create { file: files.time_index, name: FileName::TimeIndex(base) }, out);
+                self.names_changed = true;
+            }
+        }
+        self.write_indexes_of(base, out);
     }
 }

@@ -54,10 +54,12 @@ impl Log {
         self.check_current(&replacement)?;
         let Replacement { inputs, output } = replacement;
         let mut end = output.next;
-        for (base, file) in &inputs {
-            end = self.segments.remove(base).map_or(end, |gone| end.max(gone.next));
-            self.unsynced.remove(file);
+        for (base, _) in &inputs {
+            let Some(gone) = self.segments.remove(base) else { continue };
+            end = end.max(gone.next);
+            self.forget_unsynced(gone.files);
         }
+        self.last_mark = None;
         self.tail.uncache_below(end);
         let has_aborted = !output.aborted.is_empty();
         let files = SegmentFiles {

@@ -101,6 +101,9 @@ impl Log {
             indexes.seal(max);
         }
         self.write_indexes_of(base, out);
+        // Nobody reads a sealed segment again to see whether its side files reached the disk: the next flush sees to it.
+        let files = self.active().files;
+        self.unsynced.extend([files.index, files.time_index].into_iter().chain(files.txn_index));
         let mut op = self.seal_op(self.active());
         if let DiskOp::Seal { facts, .. } = &mut op {
             facts.next_offset = next;

@@ -69,6 +69,9 @@ pub struct Scan {
     batches: u64,
     /// The latest epoch of a batch. The cache may know later ones, of which no batch is there.
     seen_epoch: Option<LeaderEpoch>,
+    from_front: bool,
+    /// Bytes asked for to see whether a header belongs to a batch.
+    sought_again: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -189,12 +192,26 @@ pub struct Scanned {
 
 /// How many bytes to ask for at a time.
 const CHUNK: u32 = 1 << 20;
+/// The largest batch that is looked for behind a corrupt one: every header that could be one costs a read of all of it.
+const SOUGHT_BYTES_MAX: u64 = 64 << 20;
+/// How many bytes are read again, at most, for such headers that were none.
+const SOUGHT_AGAIN_BYTES_MAX: u64 = 4 << 30;
 
 impl Scan {
     /// A scan that begins at `start`.
     pub fn new(start: ScanStart) -> Self {
-        let (at, seen_epoch) = (start.position, None);
-        Self { state: start, at, seeking: None, bad: Vec::new(), cut: None, batches: 0, seen_epoch }
+        let (at, seen_epoch, from_front) = (start.position, None, start.position == 0);
+        Self {
+            state: start,
+            at,
+            seeking: None,
+            bad: Vec::new(),
+            cut: None,
+            batches: 0,
+            seen_epoch,
+            from_front,
+            sought_again: 0,
+        }
     }
 
     /// What to feed first.
@@ -223,7 +240,10 @@ impl Scan {
         self.end_seeking(None);
         let state = self.state;
         let mut indexes = state.indexes;
-        indexes.seal(state.max);
+        // As Kafka's recovery does for a segment that it reads from its front.
+        if self.from_front {
+            indexes.seal(state.max);
+        }
         indexes.reopened();
         // Corrupt ranges stay in the file, so the segment ends behind them.
         let bad_end = self.bad.last().map_or(0, |bad| bad.to);
@@ -340,7 +360,10 @@ impl Scan {
                     self.end_seeking(Some(offset));
                     return None;
                 }
-                Candidate::Needs(min) => return Some(Fed::More { from: self.at, min: min.max(CHUNK) }),
+                Candidate::Needs(min) => {
+                    self.sought_again += u64::from(min);
+                    return Some(Fed::More { from: self.at, min: min.max(CHUNK) });
+                }
             }
         }
         (!whole).then_some(Fed::More { from: self.at, min: CHUNK })
@@ -352,7 +375,8 @@ impl Scan {
             Err(BatchError::Incomplete { needed, found }) => {
                 let fits = found >= Header::BYTES as u64
                     && needed > here.len() as u64
-                    && needed <= u64::from(len - self.at)
+                    && needed <= u64::from(len - self.at).min(SOUGHT_BYTES_MAX)
+                    && self.sought_again <= SOUGHT_AGAIN_BYTES_MAX
                     && self.is_plausible(here);
                 if fits { Candidate::Needs(needed as u32) } else { Candidate::No }
             }

@@ -7,7 +7,7 @@
 use crate::log::indexes::MaxTimestamp;
 use crate::log::op::{DiskOp, Effect, FileId, FileName, OpSeq, Remove};
 use crate::log::producers::ProducerState;
-use crate::log::segment::{Segment, SegmentInfo};
+use crate::log::segment::{Segment, SegmentFiles, SegmentInfo};
 use crate::log::{Indexes, Log};
 use crate::offset::Offset;
 use crate::time::Timestamp;
@@ -142,6 +142,7 @@ impl Log {
         self.producers.restart(start);
         (self.log_start_offset, self.log_end_offset, self.high_watermark) = (start, start, start);
         self.acknowledged.restart(start);
+        self.last_mark = None;
         if self.epochs.latest().is_some() {
             self.epochs.clear();
             self.write_epochs(out);
@@ -198,6 +199,8 @@ impl Log {
         }
         self.tail.clear();
         self.producers = facts.producers;
+        // They were read anew, so every transaction that ended below the high watermark seems to have ended just now.
+        self.producers.marker_replicated(self.high_watermark.min(to));
         self.remove_segments(Offset::new(base.get() + 1), out);
         if let Some(segment) = self.segments.get_mut(&base) {
             (segment.size, segment.next) = (facts.position, facts.next);
@@ -224,6 +227,7 @@ impl Log {
         });
         self.log_end_offset = to;
         self.acknowledged.cut(to);
+        self.last_mark = None;
         self.emit(DiskOp::Truncate { file: files.log, len: size }, out);
         if let Some((offset_len, time_len)) = lens {
             self.emit(DiskOp::Truncate { file: files.index, len: offset_len }, out);
@@ -249,7 +253,8 @@ impl Log {
 
     /// Removes the segments whose base is at least `from`.
     pub(super) fn remove_segments(&mut self, from: Offset, out: &mut Vec<Effect>) {
-        let gone: Vec<Offset> = self.segments.range(from..).map(|(base, _)| *base).collect();
+        // The last one first: a crash in between leaves no hole.
+        let gone: Vec<Offset> = self.segments.range(from..).rev().map(|(base, _)| *base).collect();
         for base in gone {
             self.remove_segment(base, out);
         }
@@ -258,7 +263,7 @@ impl Log {
     pub(super) fn remove_segment(&mut self, base: Offset, out: &mut Vec<Effect>) {
         let Some(segment) = self.segments.remove(&base) else { return };
         let files = segment.files;
-        self.unsynced.remove(&files.log);
+        self.forget_unsynced(files);
         self.names_changed = true;
         // Of a sealed segment as early as can be: it may be for its space that later ops wait.
         let after = segment.last_op.unwrap_or(OpSeq(self.next_op));
@@ -272,10 +277,19 @@ impl Log {
         remove(FileName::Sums(base), None);
     }
 
+    /// Files that are gone are not synced any more.
+    pub(super) fn forget_unsynced(&mut self, files: SegmentFiles) {
+        for file in [files.log, files.index, files.time_index].into_iter().chain(files.txn_index) {
+            self.unsynced.remove(&file);
+        }
+    }
+
     pub(super) fn remove_snapshots(&mut self, which: impl Fn(Offset) -> bool, out: &mut Vec<Effect>) {
         let gone: Vec<Offset> = self.snapshots.iter().copied().filter(|offset| which(*offset)).collect();
         for offset in gone {
             self.snapshots.remove(&offset);
+            // A power loss must not bring back what a log says that another has taken the place of.
+            self.names_changed = true;
             self.remove(FileName::Snapshot(offset), None, out);
         }
     }

@@ -215,7 +215,7 @@ impl<D: Disk> LogFile<D> {
         let rules = CleanRules {
             now,
             delete_retention_ms: self.options.config.delete_retention_ms,
-            end,
+            first_uncleanable: to,
             decompress_limit: limit,
         };
         Ok((Filter::new(rules, map, LastBatch::of(self.log.producers())), end, map_full))

@@ -85,6 +85,8 @@ pub(crate) struct Known {
     pub(crate) mark: Option<FlushedMark>,
     /// Whether whoever had the directory last says that all was closed.
     pub(crate) clean: bool,
+    /// Whether that was us, and not Kafka.
+    pub(crate) closed_by_us: bool,
     /// Kafka's recovery point.
     pub(crate) recovery_point: Option<Offset>,
     /// Kafka's log start.
@@ -94,10 +96,10 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    /// The first readable offset, as far as anyone wrote it down.
+    /// The first readable offset, as far as anyone wrote it down. Our mark has a checksum, Kafka's text has none.
     fn start(&self) -> Offset {
         let marked = self.mark.map(|mark| mark.log_start_offset);
-        marked.max(self.log_start_offset).unwrap_or(Offset::ZERO)
+        marked.or(self.log_start_offset).unwrap_or(Offset::ZERO)
     }
 
     fn high_watermark(&self) -> Offset {
@@ -213,14 +215,17 @@ impl<D: Disk> Opening<'_, D> {
         };
         let last = files.logs.last_key_value();
         let fits = last.is_some_and(|(base, log)| *base == mark.segment && log.len == u64::from(mark.position));
-        match (self.known.clean, mark.clean && fits) {
+        let place = last.map(|(base, log)| (*base, log.len));
+        match (self.known.clean, mark.clean && fits && self.known.closed_by_us) {
             (true, true) => Shutdown::Clean,
             (true, false) => {
                 self.known.mark = None;
                 Shutdown::CleanButChanged
             }
             (false, _) => {
-                if self.known.recovery_point > Some(mark.offset) {
+                // A recovery point has no checksum: what it says of more records counts if there are more bytes.
+                let longer = place > Some((mark.segment, u64::from(mark.position)));
+                if self.known.recovery_point > Some(mark.offset) && longer {
                     self.known.mark = None;
                 }
                 Shutdown::Unclean

@@ -10,8 +10,8 @@ use crate::disk::report::{CorruptRange, RecoveryReport, Shutdown, TornTail};
 use crate::disk::sums::FileSum;
 use crate::disk::{Disk, DiskError, DiskFile, OpenHow};
 use crate::log::{
-    EpochCache, Fed, FileName, FlushedMark, Indexes, MaxTimestamp, OffsetIndex, ProducerSnapshot, ProducerState,
-    RecoveredSegment, Scan, ScanStart, Scanned, SegmentFacts, TimeIndex, TxnIndex, UnknownProducer,
+    EpochCache, Fed, FileName, FlushedMark, IndexFiles, Indexes, MaxTimestamp, OffsetIndex, ProducerSnapshot,
+    ProducerState, RecoveredSegment, Scan, ScanStart, Scanned, SegmentFacts, TimeIndex, TxnIndex, UnknownProducer,
 };
 use crate::offset::Offset;
 use crate::record::Header;
@@ -386,7 +386,7 @@ impl<D: Disk> Opening<'_, D> {
             created: self.now,
             modified: log.modified,
             indexes: None,
-            rebuilt: false,
+            index_files: IndexFiles::Same,
             aborted: TxnIndex::load(base, &aborted).unwrap_or_else(|_| TxnIndex::new(base)),
             has_txn_index: files.others.contains_key(&FileName::TxnIndex(base)),
             cut: false,
@@ -433,7 +433,7 @@ impl<D: Disk> Opening<'_, D> {
         report.scanned_bytes += u64::from(len);
         note_rebuilt(base, report);
         note_corrupt(base, &scanned, report);
-        Ok(self.as_segment(scanned, log, files, Rebuilt::Yes))
+        Ok(self.as_segment(scanned, log, files, IndexFiles::Wrong))
     }
 
     /// The producers at a segment's base, as its snapshot has them; without one, nobody.
@@ -461,6 +461,7 @@ impl<D: Disk> Opening<'_, D> {
         let file = self.disk.open(&self.dir.entry(FileName::Log(base)), OpenHow::Read)?;
         let len = u32::try_from(log.len).unwrap_or(u32::MAX);
         let (from, had_prefix) = (start.position, start.position > 0);
+        let aborted_len = start.aborted.as_bytes().len() as u32;
         let mut scanned = scan_file(&file, start, len)?;
         let mut from_front = !had_prefix;
         if had_prefix && (!scanned.bad.is_empty() || scanned.cut.is_some_and(|(position, _)| position == from)) {
@@ -485,29 +486,30 @@ impl<D: Disk> Opening<'_, D> {
         report.torn = report.torn.or(torn);
         found.epochs = scanned.epochs.clone();
         found.producers = scanned.producers.clone();
-        let rebuilt = if !from_front { Rebuilt::No } else { self.differs(base, &scanned, files)? };
-        if matches!(rebuilt, Rebuilt::Yes) {
+        let index_files = match (self.is_on_file(base, &scanned, files)?, from_front) {
+            (true, _) => IndexFiles::Same,
+            (false, true) => IndexFiles::Wrong,
+            (false, false) => IndexFiles::Behind { aborted_len },
+        };
+        if index_files == IndexFiles::Wrong {
             note_rebuilt(base, report);
         }
-        found.segments.push(self.as_segment(scanned, log, files, rebuilt));
+        found.segments.push(self.as_segment(scanned, log, files, index_files));
         Ok(torn.is_some())
     }
 
-    /// Whether the index files say something else than what was just rebuilt.
-    fn differs(&self, base: Offset, scanned: &Scanned, files: &Files) -> Result<Rebuilt, DiskError> {
-        let same = self.read_if(FileName::OffsetIndex(base), files)?.as_deref()
-            == Some(scanned.indexes.offset.as_bytes())
+    /// Whether the index files say what was just found.
+    fn is_on_file(&self, base: Offset, scanned: &Scanned, files: &Files) -> Result<bool, DiskError> {
+        Ok(self.read_if(FileName::OffsetIndex(base), files)?.as_deref() == Some(scanned.indexes.offset.as_bytes())
             && self.read_if(FileName::TimeIndex(base), files)?.as_deref() == Some(scanned.indexes.time.as_bytes())
-            && self.read_if(FileName::TxnIndex(base), files)?.unwrap_or_default() == scanned.aborted.as_bytes();
-        Ok(if same { Rebuilt::No } else { Rebuilt::Yes })
+            && self.read_if(FileName::TxnIndex(base), files)?.unwrap_or_default() == scanned.aborted.as_bytes())
     }
 
-    fn as_segment(&self, scanned: Scanned, log: LogEntry, files: &Files, rebuilt: Rebuilt) -> RecoveredSegment {
+    fn as_segment(&self, scanned: Scanned, log: LogEntry, files: &Files, index_files: IndexFiles) -> RecoveredSegment {
         let base = scanned.base;
-        let rebuilt = matches!(rebuilt, Rebuilt::Yes);
-        let indexes = match rebuilt {
-            true => scanned.indexes,
-            false => Indexes::loaded(scanned.indexes.offset, scanned.indexes.time),
+        let indexes = match index_files {
+            IndexFiles::Same => Indexes::loaded(scanned.indexes.offset, scanned.indexes.time),
+            IndexFiles::Behind { .. } | IndexFiles::Wrong => scanned.indexes,
         };
         RecoveredSegment {
             base,
@@ -518,7 +520,7 @@ impl<D: Disk> Opening<'_, D> {
             created: self.now,
             modified: log.modified,
             indexes: Some(indexes),
-            rebuilt,
+            index_files,
             aborted: scanned.aborted,
             has_txn_index: files.others.contains_key(&FileName::TxnIndex(base)),
             cut: u64::from(scanned.size) < log.len,
@@ -574,6 +576,10 @@ impl<D: Disk> Opening<'_, D> {
             return;
         }
         let at_end = report.corrupt.iter().any(|bad| bad.segment == last.base && bad.range.next_offset.is_none());
+        // A recovery point of Kafka's has no checksum: one that is too far for the segment says nothing.
+        if found.flushed.relative_to(last.base).is_none() {
+            found.flushed = found.flushed.min(last.next);
+        }
         if !at_end && last.next >= found.flushed {
             return;
         }
@@ -597,12 +603,6 @@ fn epochs_below(next: Offset, found: &Found) -> EpochCache {
     epochs
 }
 
-#[derive(Clone, Copy)]
-enum Rebuilt {
-    Yes,
-    No,
-}
-
 fn empty_segment(base: Offset, index_bytes_max: u32, now: Timestamp) -> RecoveredSegment {
     RecoveredSegment {
         base,
@@ -613,7 +613,7 @@ fn empty_segment(base: Offset, index_bytes_max: u32, now: Timestamp) -> Recovere
         created: now,
         modified: now,
         indexes: Some(Indexes::new(base, index_bytes_max)),
-        rebuilt: true,
+        index_files: IndexFiles::Wrong,
         aborted: TxnIndex::new(base),
         has_txn_index: false,
         cut: false,

@@ -21,8 +21,9 @@ pub struct CleanRules {
     pub now: Timestamp,
     /// `delete_retention_ms`.
     pub delete_retention_ms: u64,
-    /// The end of what this compaction makes clean: a batch that ends right there stays, be it without records.
-    pub end: Offset,
+    /// The first offset that cannot be compacted. A batch that ends right before it stays, be it without records, so that
+    /// the log tells where it ended.
+    pub first_uncleanable: Offset,
     /// The most bytes that the records of one batch may decompress to.
     pub decompress_limit: DecompressLimit,
 }
@@ -161,7 +162,7 @@ impl Filter {
             .is_some_and(|last| last.is(batch));
         Standing {
             discards_all: is_spent && (!batch.is_control() || past_horizon),
-            stays_empty: last_of_producer || batch.next_offset() == self.rules.end,
+            stays_empty: last_of_producer || batch.next_offset() == self.rules.first_uncleanable,
             is_spent_marker: is_spent && batch.is_control(),
         }
     }

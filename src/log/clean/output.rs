@@ -1,7 +1,7 @@
 //! What a compacted segment is made of while it is written: its end, its indexes, its dates.
 
 use crate::log::indexes::{Indexes, MaxTimestamp};
-use crate::log::recovered::RecoveredSegment;
+use crate::log::recovered::{IndexFiles, RecoveredSegment};
 use crate::log::txn_index::{AbortedTxn, TxnIndex};
 use crate::offset::Offset;
 use crate::record::Entry;
@@ -84,7 +84,7 @@ impl CleanedSegment {
             created: modified,
             modified,
             indexes: Some(self.indexes),
-            rebuilt: false,
+            index_files: IndexFiles::Same,
             has_txn_index: !self.aborted.is_empty(),
             aborted: self.aborted,
             cut: false,
