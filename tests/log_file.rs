@@ -283,3 +283,90 @@ fn a_flipped_bit_outside_the_checksum_of_a_batch_is_seen_by_that_of_its_block() 
         assert!(found.len() + refused >= 30, "byte {byte}: offsets are missing in silence");
     }
 }
+
+#[test]
+fn a_directory_that_was_closed_does_not_say_so_beside_an_open_log() {
+    let disk = MemDisk::new();
+    let mut log = open(&disk);
+    fill(&mut log, 10);
+    let dir = log.close().unwrap();
+    assert!(disk.contents().contains_key(".kafka_cleanshutdown"));
+    let (mut log, report) = LogFile::open_in(dir, &partition(), small(), NOW).unwrap();
+    assert_eq!(report.shutdown, Shutdown::Clean);
+    assert!(!disk.contents().contains_key(".kafka_cleanshutdown"));
+    fill(&mut log, 30);
+    log.flush().unwrap();
+    disk.kill();
+    let (mut log, report) = LogFile::open(disk, &partition(), small(), NOW).unwrap();
+    assert_eq!(report.shutdown, Shutdown::Unclean);
+    assert_eq!(values(&mut log, 0), expected(0, 30));
+}
+
+#[test]
+fn a_log_that_was_left_counts_as_killed() {
+    let disk = MemDisk::new();
+    let mut log = open(&disk);
+    fill(&mut log, 5);
+    let dir = log.close().unwrap();
+    let (mut log, _) = LogFile::open_in(dir, &partition(), small(), NOW).unwrap();
+    fill(&mut log, 9);
+    let (mut log, report) = LogFile::open_in(log.leave(), &partition(), small(), NOW).unwrap();
+    assert_eq!(report.shutdown, Shutdown::Unclean);
+    assert_eq!(values(&mut log, 0), expected(0, 9));
+}
+
+#[test]
+fn a_rotten_digit_in_a_checkpoint_of_kafkas_deletes_nothing() {
+    for (from, to) in [("t 0 20", "t 0 90"), ("t 0 20", "t 0 28"), ("t 0 20", "t 0 9223372036854775807")] {
+        for name in ["log-start-offset-checkpoint", "recovery-point-offset-checkpoint"] {
+            let disk = MemDisk::new();
+            let mut log = open(&disk);
+            fill(&mut log, 20);
+            log.trim_to(Offset::new(20)).unwrap();
+            fill(&mut log, 30);
+            log.close().unwrap();
+            let rotten = format!("0\n1\n{to}\n");
+            assert!(String::from_utf8_lossy(&disk.contents()["log-start-offset-checkpoint"]).contains(from));
+            disk.put(name, rotten.into_bytes()).unwrap();
+            for _ in 0..2 {
+                let mut log = open(&disk);
+                assert_eq!(log.log().log_start_offset(), Offset::new(20), "{name} {to}");
+                assert_eq!(values(&mut log, 20), expected(20, 30), "{name} {to}");
+                log.close().unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn what_an_opening_reads_behind_the_mark_is_in_the_index_files_too() {
+    let disk = MemDisk::new();
+    let options = || OpenOptions {
+        config: LogConfig { index_interval_bytes: 100, tail_cache_bytes: 0, ..LogConfig::default() },
+        ..OpenOptions::default()
+    };
+    let mut log = LogFile::open(disk.clone(), &partition(), options(), NOW).unwrap().0;
+    fill(&mut log, 10);
+    log.flush().unwrap();
+    fill(&mut log, 40);
+    disk.kill();
+    let mut log = LogFile::open(disk.clone(), &partition(), options(), NOW).unwrap().0;
+    fill(&mut log, 60);
+    log.flush().unwrap();
+    let index = disk.contents()["t-0/00000000000000000000.index"].clone();
+    let positions: Vec<u32> = index.chunks(8).map(|entry| u32::from_be_bytes(entry[4..].try_into().unwrap())).collect();
+    assert!(positions.len() > 10 && positions.windows(2).all(|pair| pair[0] < pair[1]), "{positions:?}");
+}
+
+#[test]
+fn a_log_that_only_rolls_holds_a_bounded_number_of_files() {
+    let disk = MemDisk::new();
+    let options = OpenOptions { open_files_max: 8, ..small() };
+    let mut log = LogFile::open(disk, &partition(), options, NOW).unwrap().0;
+    for round in 1..20 {
+        fill(&mut log, round * 20);
+        log.flush().unwrap();
+    }
+    assert!(log.open_files() <= 12, "{} files are open", log.open_files());
+    assert_eq!(values(&mut log, 0), expected(0, 380));
+}

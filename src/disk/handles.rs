@@ -135,6 +135,11 @@ impl<D: Disk> Handles<D> {
         }
     }
 
+    /// How many files are open.
+    pub(crate) fn open_files(&self) -> usize {
+        self.open.len()
+    }
+
     /// Whether any number has this name.
     pub(crate) fn has_name(&self, name: FileName) -> bool {
         self.names.values().any(|known| *known == name)

@@ -228,6 +228,11 @@ impl<D: Disk> LogFile<D> {
         &self.log
     }
 
+    /// How many files of the log are open now. What was written to and not flushed stays open.
+    pub fn open_files(&self) -> usize {
+        self.lanes.handles.open_files()
+    }
+
     /// How many bytes of buffers readers hold: what they were served from files and have not dropped yet.
     pub fn live_bytes(&self) -> usize {
         self.pool.live_bytes()

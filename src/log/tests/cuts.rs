@@ -158,7 +158,7 @@ fn a_compacted_segment_is_put_in_no_other_place_than_that_of_its_inputs() {
         created: NOW,
         modified: NOW,
         indexes: None,
-        rebuilt: false,
+        index_files: crate::log::IndexFiles::Same,
         aborted: TxnIndex::new(at(base)),
         has_txn_index: false,
         cut: false,

@@ -170,9 +170,32 @@ fn a_mark_vouches_for_bytes_and_index_entries_only_where_all_is_flushed() {
     assert_eq!((mark.offset, mark.position), (at(3), log.active_segment().size));
     assert!(mark.index_len > 0 && mark.max_timestamp == NOW && !mark.clean);
     append(&mut log, &batch(None, 1), &mut out);
-    let mark = log.mark(Closing::Closed);
+    assert_eq!(log.mark(Closing::Closed), mark, "what the last flush covered stands, and no more");
+
+    let (mut never_flushed, mut out) = new_log(LogConfig { index_interval_bytes: 0, ..LogConfig::default() });
+    append(&mut never_flushed, &batch(None, 1), &mut out);
+    let mark = never_flushed.mark(Closing::Closed);
     assert_eq!((mark.position, mark.index_len, mark.time_index_len, mark.txn_index_len), (0, 0, 0, 0));
     assert_eq!((mark.max_timestamp, mark.clean), (Timestamp::NONE, false));
+}
+
+#[test]
+fn a_mark_between_two_flushes_tells_of_the_last_one_and_of_the_start_of_now() {
+    let (mut log, mut out) = new_log(LogConfig::default());
+    for _ in 0..3 {
+        append(&mut log, &batch(None, 1), &mut out);
+    }
+    log.flush(&mut out);
+    log.done(last_op(&out), &mut out);
+    log.synced(syncs(&out)[0], &mut out);
+    log.advance_high_watermark(at(2));
+    append(&mut log, &batch(None, 1), &mut out);
+    log.trim_to(at(2), &mut out).unwrap();
+    let mark = log.mark(Closing::Open);
+    assert_eq!((mark.offset, mark.log_start_offset), (at(3), at(2)));
+    assert!(mark.position > 0);
+    log.truncate_to(at(2), None, NOW, &mut out).unwrap();
+    assert_eq!(log.mark(Closing::Open).offset, at(2), "what was cut is not told of");
 }
 
 #[test]
