@@ -158,3 +158,16 @@ fn a_segment_that_begins_without_a_date_ages_from_its_opening_on() {
     log.append(later(65_001), &undated).unwrap();
     assert_eq!(bases(&log), [0, 2]);
 }
+
+#[test]
+fn an_opening_after_a_kill_believes_where_a_reign_was_noted_to_begin() {
+    let disk = MemDisk::new();
+    let mut log = open(&disk, LogConfig::default());
+    log.append(NOW, &plain(1)).unwrap();
+    log.begin_epoch(LeaderEpoch::new(2)).unwrap();
+    let behind_a_gap = plain(1).stamped(Offset::new(9), Some(LeaderEpoch::new(2))).unwrap();
+    log.replicate(NOW, &[behind_a_gap], LeaderEpoch::new(2)).unwrap();
+    let noted = log.log().epochs().clone();
+    drop(log);
+    assert_eq!(*open(&disk, LogConfig::default()).log().epochs(), noted);
+}

@@ -45,6 +45,9 @@ pub struct ScanStart {
     pub aborted: TxnIndex,
     /// The leader epochs in front of `position`.
     pub epochs: EpochCache,
+    /// The leader epochs as they were noted. One that begins between two batches begins there, also if its first batch
+    /// came later, behind a gap, or is gone.
+    pub noted: EpochCache,
     /// The producers in front of `position`.
     pub producers: ProducerState,
     /// `index_interval_bytes`.
@@ -317,7 +320,10 @@ impl Scan {
         self.seen_epoch = self.seen_epoch.max(entry.leader_epoch());
         if let Some(batch) = entry.as_batch() {
             if let Some(epoch) = batch.leader_epoch().filter(|epoch| state.epochs.latest() < Some(*epoch)) {
-                state.epochs.assign(epoch, batch.base_offset());
+                let noted = state.noted.entries().iter().find(|entry| entry.epoch == epoch);
+                let between = state.next..=batch.base_offset();
+                let start = noted.map(|entry| entry.start_offset).filter(|start| between.contains(start));
+                state.epochs.assign(epoch, start.unwrap_or(batch.base_offset()));
             }
             let known = batch.base_offset() < state.replay_from;
             // As a follower would: what a leader has once accepted is not refused now.

@@ -111,6 +111,7 @@ impl<D: Disk> Leftovers<'_, D> {
             indexes: Indexes::new(base, 24),
             aborted: TxnIndex::new(base),
             epochs: EpochCache::default(),
+            noted: EpochCache::default(),
             producers: ProducerState::new(base, UnknownProducer::default()),
             index_interval_bytes: u32::MAX,
             replay_from: Offset::MAX,

@@ -22,6 +22,8 @@ use crate::time::Timestamp;
 pub(crate) struct Found {
     pub(crate) segments: Vec<RecoveredSegment>,
     pub(crate) epochs: EpochCache,
+    /// The leader epochs as the file has them.
+    noted: EpochCache,
     pub(crate) producers: ProducerState,
     pub(crate) flushed: Offset,
     pub(crate) bad_snapshots: BTreeSet<Offset>,
@@ -58,7 +60,9 @@ impl<D: Disk> Opening<'_, D> {
     ) -> Result<Found, Failure> {
         let flushed = self.flushed(files)?;
         let begin = self.begin(files, scan_all)?;
-        let mut found = Found { epochs, flushed, bases: files.logs.keys().copied().collect(), ..self.nothing_found() };
+        let noted = epochs.clone();
+        let mut found =
+            Found { epochs, noted, flushed, bases: files.logs.keys().copied().collect(), ..self.nothing_found() };
         let Some(begin) = begin else { return Ok(found) };
         let newest = if report.shutdown == Shutdown::Clean { Offset::MAX } else { begin.next };
         self.load_producers(files, begin.next, newest, &mut found)?;
@@ -100,6 +104,7 @@ impl<D: Disk> Opening<'_, D> {
         Found {
             segments: Vec::new(),
             epochs: EpochCache::default(),
+            noted: EpochCache::default(),
             producers: ProducerState::new(Offset::ZERO, UnknownProducer::default()),
             flushed: Offset::ZERO,
             bad_snapshots: BTreeSet::new(),
@@ -309,6 +314,7 @@ impl<D: Disk> Opening<'_, D> {
             ),
             aborted: TxnIndex::new(base),
             epochs: epochs_below(base, found),
+            noted: found.noted.clone(),
             producers: found.producers.clone(),
             index_interval_bytes: self.config.index_interval_bytes,
             replay_from: found.replay_from,
@@ -321,6 +327,7 @@ impl<D: Disk> Opening<'_, D> {
     /// base, or it would not see whose transactions its markers abort.
     fn start_in_front(&self, base: Offset, files: &Files, found: &mut Found) -> Result<ScanStart, DiskError> {
         let mut front = Found { flushed: found.flushed, epochs: found.epochs.clone(), ..self.nothing_found() };
+        front.noted = found.noted.clone();
         self.load_producers(files, base, base, &mut front)?;
         found.bad_snapshots.append(&mut front.bad_snapshots);
         Ok(self.start_of(base, &front))
