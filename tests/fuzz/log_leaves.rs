@@ -218,8 +218,7 @@ fn reason(refused: &ProducerError) -> &'static str {
         ProducerError::MissingSequence { .. } => "no sequence",
         ProducerError::OutsideTransaction { .. } => "transaction",
         ProducerError::CoordinatorFenced { .. } => "coordinator",
-        ProducerError::UnknownProducer { .. } => panic!("not under this policy: {refused}"),
-        _ => panic!("a reason that this target does not know: {refused}"),
+        other => panic!("not under this policy: {other}"),
     }
 }
 

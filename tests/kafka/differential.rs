@@ -37,7 +37,10 @@ impl<B: Bench> Arena<B> {
         self.runs += 1;
         let folder = self.root.path().join(self.runs.to_string());
         let done = run(script, &mut self.oracle, &mut self.bench, &folder);
-        std::fs::remove_dir_all(&folder).unwrap();
+        match std::env::var_os("OTTLA_ORACLE_KEEP") {
+            Some(place) if done.is_err() => std::fs::rename(&folder, place).unwrap(),
+            _ => std::fs::remove_dir_all(&folder).unwrap(),
+        }
         done
     }
 
@@ -121,7 +124,7 @@ fn our_log_does_what_kafkas_does() {
             Ok(counts) => all.add(&counts),
             Err((short, found)) => failures.push(format!("{name}, {found}\n\n{short}")),
         }
-        if failures.len() == FAILURES_MAX {
+        if failures.len() == FAILURES_MAX || all.ops >= setting("OTTLA_ORACLE_TOTAL", 20_000) {
             break;
         }
     }
@@ -141,7 +144,7 @@ fn scripts() -> Box<dyn Iterator<Item = (String, Script)>> {
     }
     let first = setting("OTTLA_ORACLE_SEED", 1);
     let length = setting("OTTLA_ORACLE_OPS", 500) as usize;
-    let seeds = first..first + setting("OTTLA_ORACLE_SEEDS", 40);
+    let seeds = first..first + setting("OTTLA_ORACLE_SEEDS", 1_000_000);
     Box::new(seeds.map(move |seed| (format!("seed {seed}"), crate::generate::script(&mut Rng::new(seed), length))))
 }
 

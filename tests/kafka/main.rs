@@ -7,9 +7,10 @@
 //! ```
 //!
 //! - `differential`: random operations, from a seed, on Kafka's `UnifiedLog` and on `disk::LogFile`. `OTTLA_ORACLE_SEED`
-//!   is the first seed, `OTTLA_ORACLE_SEEDS` how many, `OTTLA_ORACLE_OPS` how many operations each; `OTTLA_ORACLE_SCRIPT`
+//!   is the first seed, `OTTLA_ORACLE_OPS` how many operations each gives, `OTTLA_ORACLE_TOTAL` how many are to be
+//!   compared in all (20,000), `OTTLA_ORACLE_SEEDS` after how many seeds to end whatever their sum; `OTTLA_ORACLE_SCRIPT`
 //!   names a file with a script, as a failed run prints it, to be run instead; `OTTLA_ORACLE_SHRINK` is how many runs
-//!   making a failed script short may take. `compare::MEANT` lists where the two are meant to differ, and why.
+//!   making a failed script short may take, and `OTTLA_ORACLE_KEEP` a new folder for the files of one. `compare::MEANT` lists where the two are meant to differ, and why.
 //! - `damaged`: directories that Kafka loses records of, or does not open. `written` and `readers`: Kafka's tools, its
 //!   broker and its clients on files of ours, and each side on the other's batches.
 //! - The rest of the rooms: `build` builds batches with our builder, `java` brings Kafka, `oracle` talks to it, `script` is what can be done, `generate` invents

@@ -205,7 +205,7 @@ impl World {
             Op::Retain {} => Request::Retain,
             // What is kept depends on the producers that are known, and how far it goes on what is stable.
             Op::Compact {} if !self.settled || !self.retired.is_empty() => return None,
-            // Not compared yet: what of a segment is kept that the log start lies in.
+            // `compare::ABORTED_BELOW_THE_START`: nothing that can be read, but other bytes.
             Op::Compact {} if state.segments.first().is_some_and(|(base, _)| *base < state.log_start) => return None,
             Op::Compact {} => Request::Compact,
             Op::Flush {} => Request::Flush,
