@@ -1,5 +1,7 @@
 //! Compaction as a user sees it: what stays, what goes and when, and what a crash leaves.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::collections::BTreeMap;
 
 use ottla::disk::mem::{Applied, Fails, ImageRules};

@@ -108,7 +108,7 @@ impl<'a> Pair<'a> {
             compaction_map_bytes: map_bytes,
             ..OpenOptions::default()
         };
-        let disk = FileDisk::open(&folder.join("ottla")).unwrap();
+        let disk = FileDisk::open(folder.join("ottla")).unwrap();
         let partition = TopicPartition::parse("t-0").unwrap();
         let (ours, _) = LogFile::open(disk, &partition, options, Timestamp::from_millis(START)).unwrap();
         let codec = rng.pick(&["none", "none", "none", "gzip"]);
