@@ -1,4 +1,9 @@
 //! Log directories that real Kafka brokers wrote, opened as they are: clean, and as `kill -9` left them.
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test that cannot go on fails; the golden directories are files of the project"
+)]
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,5 +1,7 @@
 //! What a user of one log sees: append, read, crash, open again.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use ottla::disk::{
     AppendFault, FetchError, HighWatermarkRule, LogFile, MemDisk, OpenError, OpenOptions, OverlayDisk, Shutdown,
     TimeQuery,

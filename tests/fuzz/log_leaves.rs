@@ -218,7 +218,8 @@ fn reason(refused: &ProducerError) -> &'static str {
         ProducerError::MissingSequence { .. } => "no sequence",
         ProducerError::OutsideTransaction { .. } => "transaction",
         ProducerError::CoordinatorFenced { .. } => "coordinator",
-        other => panic!("not under this policy: {other}"),
+        ProducerError::UnknownProducer { .. } => panic!("not under this policy: {refused}"),
+        _ => panic!("a reason that this target does not know: {refused}"),
     }
 }
 

@@ -67,7 +67,7 @@ fn a_new_log_asks_for_its_files_before_anything_is_put_in_them() {
             Effect::Op(_, DiskOp::Create { name, .. }) => name.to_string(),
             Effect::Op(_, DiskOp::Replace { name, .. }) => name.to_string(),
             Effect::Op(_, DiskOp::Write { .. }) => "write".to_owned(),
-            other => panic!("{other:?}"),
+            Effect::Op(..) | Effect::Sync(_) | Effect::Remove(_) => panic!("{effect:?}"),
         })
         .collect();
     let base = "0".repeat(20);
