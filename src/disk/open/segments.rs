@@ -267,8 +267,8 @@ impl<D: Disk> Opening<'_, D> {
         found.replay_from = match start {
             Some(offset) => offset,
             None if known_empty || never_any => at,
-            // All that is there, also what lies in front of the log start in its segment: it tells of epochs too.
-            None => files.logs.first_key_value().map_or(self.known.start(), |(first, _)| *first),
+            // From the first byte of its segment: a transaction may be open since before the log start.
+            None => files.logs.range(..=self.known.start()).next_back().map_or(self.known.start(), |(base, _)| *base),
         };
         if found.replay_from < at {
             self.replay_producers(files, at, found)?;
