@@ -3,6 +3,7 @@
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use ottla::disk::{
@@ -60,6 +61,9 @@ impl OttlaLog {
     }
 
     fn answer(&mut self, now: Timestamp, request: &Request) -> Answer {
+        if matches!(request, Request::Close | Request::Kill) {
+            self.date_files();
+        }
         let answer = match request {
             Request::Open(opening) => self.open(opening, now),
             Request::Close => self.file.take().expect("it is open").close().map(|_| Answer::Done).map_err(disk),
@@ -89,6 +93,17 @@ impl OttlaLog {
         file.advance_high_watermark(Offset::new(opening.high_watermark as u64));
         (self.file, self.report) = (Some(file), Some(report));
         Ok(Answer::Done)
+    }
+
+    /// The system dates the files by its own clock: they get the dates of ours, as the oracle does with Kafka's.
+    fn date_files(&self) {
+        let log = self.file.as_ref().expect("it is open").log();
+        for segment in log.segments() {
+            let path = self.folder.join(format!("t-0/{:020}.log", segment.base_offset.get()));
+            let millis = u64::try_from(segment.modified.as_millis()).expect("past 1970");
+            let date = SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
+            fs::File::options().write(true).open(path).and_then(|file| file.set_modified(date)).unwrap();
+        }
     }
 
     /// Kafka has no flushed marks, but checkpoints: without the one and with the other, both scan the same segments.
