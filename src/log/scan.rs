@@ -72,7 +72,6 @@ pub struct Scan {
     batches: u64,
     /// The latest epoch of a batch. The cache may know later ones, of which no batch is there.
     seen_epoch: Option<LeaderEpoch>,
-    from_front: bool,
     /// Bytes asked for to see whether a header belongs to a batch.
     sought_again: u64,
 }
@@ -203,18 +202,8 @@ const SOUGHT_AGAIN_BYTES_MAX: u64 = 4 << 30;
 impl Scan {
     /// A scan that begins at `start`.
     pub fn new(start: ScanStart) -> Self {
-        let (at, seen_epoch, from_front) = (start.position, None, start.position == 0);
-        Self {
-            state: start,
-            at,
-            seeking: None,
-            bad: Vec::new(),
-            cut: None,
-            batches: 0,
-            seen_epoch,
-            from_front,
-            sought_again: 0,
-        }
+        let (at, seen_epoch) = (start.position, None);
+        Self { state: start, at, seeking: None, bad: Vec::new(), cut: None, batches: 0, seen_epoch, sought_again: 0 }
     }
 
     /// What to feed first.
@@ -243,10 +232,8 @@ impl Scan {
         self.end_seeking(None);
         let state = self.state;
         let mut indexes = state.indexes;
-        // As Kafka's recovery does for a segment that it reads from its front.
-        if self.from_front {
-            indexes.seal(state.max);
-        }
+        // As Kafka's recovery does.
+        indexes.seal(state.max);
         indexes.reopened();
         // Corrupt ranges stay in the file, so the segment ends behind them.
         let bad_end = self.bad.last().map_or(0, |bad| bad.to);

@@ -493,7 +493,9 @@ impl<D: Disk> Opening<'_, D> {
         report.torn = report.torn.or(torn);
         found.epochs = scanned.epochs.clone();
         found.producers = scanned.producers.clone();
-        let index_files = match (self.is_on_file(base, &scanned, files)?, from_front) {
+        let is_missing = |name| !files.others.contains_key(&name);
+        let any_missing = is_missing(FileName::OffsetIndex(base)) || is_missing(FileName::TimeIndex(base));
+        let index_files = match (self.is_on_file(base, &scanned, files)?, from_front || any_missing) {
             (true, _) => IndexFiles::Same,
             (false, true) => IndexFiles::Wrong,
             (false, false) => IndexFiles::Behind { aborted_len },
@@ -516,7 +518,8 @@ impl<D: Disk> Opening<'_, D> {
         let base = scanned.base;
         let indexes = match index_files {
             IndexFiles::Same => Indexes::loaded(scanned.indexes.offset, scanned.indexes.time),
-            IndexFiles::Behind { .. } | IndexFiles::Wrong => scanned.indexes,
+            IndexFiles::Behind { .. } => scanned.indexes,
+            IndexFiles::Wrong => Indexes::rebuilt(scanned.indexes.offset, scanned.indexes.time),
         };
         RecoveredSegment {
             base,
