@@ -13,7 +13,7 @@ use bytes::{Bytes, BytesMut};
 use crate::disk::block_sums::KnownSums;
 use crate::disk::pool::Pool;
 use crate::disk::{DiskError, DiskFile};
-use crate::log::{EpochCache, Span, Why, base_of};
+use crate::log::{EpochCache, Span, Why, base_of, negative_epoch};
 use crate::offset::Offset;
 use crate::record::{Batch, BatchError, Entry, Header};
 
@@ -183,7 +183,7 @@ impl<F: DiskFile> Walk<'_, F> {
             .and_then(|base| base.checked_advance(u64::try_from(header.last_offset_delta).ok()?));
         let size = self.size_here();
         match (ends, size) {
-            (Some(last), Some(size)) if last < self.span.from && self.next.is_none_or(|next| next <= last) => {
+            (Some(last), Some(size)) if last < self.span.from && self.next.unwrap_or(self.span.segment) <= last => {
                 Ok(Skipped::Below(size, last.advance(1)))
             }
             _ => Ok(Skipped::Wanted),
@@ -220,6 +220,9 @@ impl<F: DiskFile> Walk<'_, F> {
         }
         if entry.last_offset() >= self.span.segment_next {
             return Some(Why::OffsetOutOfRange { base: self.span.segment, found: entry.last_offset() });
+        }
+        if let Some(found) = negative_epoch(entry) {
+            return Some(Why::EpochNegative { found });
         }
         match (entry.as_batch().and_then(Batch::leader_epoch), self.epochs.epoch_for(first)) {
             (Some(found), Some(latest)) if found != latest => Some(Why::EpochGoesBack { latest, found }),

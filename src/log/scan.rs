@@ -153,6 +153,12 @@ pub enum Why {
         /// Its own.
         found: LeaderEpoch,
     },
+    /// Its leader epoch is negative, and not the -1 that stands for none.
+    #[error("leader epoch {found}")]
+    EpochNegative {
+        /// What it says.
+        found: i32,
+    },
     /// A side file has another checksum for these bytes.
     #[error("block checksum is {computed:#010x}, noted was {stored:#010x}")]
     Block {
@@ -292,6 +298,9 @@ impl Scan {
         if entry.next_offset() > state.limit {
             return Err(Why::OffsetsGoBack { expected: entry.next_offset(), found: state.limit });
         }
+        if let Some(found) = negative_epoch(entry) {
+            return Err(Why::EpochNegative { found });
+        }
         match (entry.leader_epoch(), self.seen_epoch) {
             (Some(found), Some(latest)) if found < latest => Err(Why::EpochGoesBack { latest, found }),
             _ => Ok(()),
@@ -394,6 +403,11 @@ impl Scan {
 /// The first offset of an entry; of an old format, whose first offset takes decompression to know, the last one.
 pub(crate) fn base_of(entry: &Entry) -> Offset {
     entry.as_batch().map_or_else(|| entry.last_offset(), Batch::base_offset)
+}
+
+/// A leader epoch that nobody writes: negative, and not -1.
+pub(crate) fn negative_epoch(entry: &Entry) -> Option<i32> {
+    entry.as_batch().map(|batch| batch.header().leader_epoch).filter(|epoch| *epoch < -1)
 }
 
 enum Candidate {

@@ -180,9 +180,18 @@ impl<D: Disk> Opening<'_, D> {
         Ok((recovered, report))
     }
 
-    /// Removes what belongs to a segment that is not there: the rest of a removal that was cut short.
-    fn remove_orphans(&self, files: &mut Files, report: &mut RecoveryReport) -> Result<(), DiskError> {
-        for name in files.orphans() {
+    /// Removes what belongs to a segment that is not there: the rest of a removal that was cut short. A removal begins
+    /// at the front of the log and moves its start first, or it begins at the end: amid the flushed segments the batches
+    /// of one are not removed, but lost.
+    fn remove_orphans(&self, files: &mut Files, report: &mut RecoveryReport) -> Result<(), Failure> {
+        let orphans = files.orphans();
+        if let Some(mark) = self.known.mark {
+            let amid = |base: &Offset| (mark.log_start_offset..mark.segment).contains(base);
+            if let Some(segment) = orphans.iter().filter_map(|name| name.base_offset()).find(amid) {
+                return Err(Failure::Missing { segment, flushed: mark.offset });
+            }
+        }
+        for name in orphans {
             self.disk.remove(&self.dir.entry(name))?;
             files.others.remove(&name);
             report.leftovers.push(Leftover { name: name.to_string(), action: LeftoverAction::Removed });
@@ -257,11 +266,30 @@ impl<D: Disk> Opening<'_, D> {
         let read = bytes.as_deref().map(|bytes| (EpochCache::parse(bytes), as_marked(bytes)));
         match read {
             Some((Ok(epochs), true)) => Ok((Some(epochs), false)),
-            // Written after the mark, as every change is: what the batches say is added to it, never taken from it.
-            Some((Ok(epochs), false)) if shutdown != Shutdown::Clean => Ok((Some(epochs), false)),
+            // Written after the mark: what the batches say is added to it, never taken from it.
+            Some((Ok(epochs), false)) if shutdown != Shutdown::Clean && self.goes_on_from_mark(&epochs) => {
+                Ok((Some(epochs), false))
+            }
             None => Ok((None, false)),
             Some(_) => Ok((None, !files.logs.is_empty())),
         }
+    }
+
+    /// Whether the epochs are those that the mark knows, followed by such as began behind it. A mark that was written in
+    /// front of a move of the log start knows them as they were to be.
+    fn goes_on_from_mark(&self, epochs: &EpochCache) -> bool {
+        let Some(mark) = self.known.mark else { return true };
+        let mut trimmed = epochs.clone();
+        trimmed.truncate_from_start(mark.log_start_offset);
+        [epochs.clone(), trimmed].into_iter().any(|mut front| {
+            while crc32fast::hash(&front.encode()) != mark.epochs_crc {
+                match front.last() {
+                    Some(last) if last.start_offset >= mark.offset => front.truncate_from_end(last.start_offset),
+                    Some(_) | None => return false,
+                };
+            }
+            true
+        })
     }
 
     /// Kafka's rule for files that were lost: if the log ends below its noted start, nothing of it counts.

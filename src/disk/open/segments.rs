@@ -10,8 +10,8 @@ use crate::disk::report::{CorruptRange, RecoveryReport, Shutdown, TornTail};
 use crate::disk::sums::FileSum;
 use crate::disk::{Disk, DiskError, DiskFile, OpenHow};
 use crate::log::{
-    EpochCache, Fed, FileName, FlushedMark, IndexFiles, Indexes, MaxTimestamp, OffsetIndex, ProducerSnapshot,
-    ProducerState, RecoveredSegment, Scan, ScanStart, Scanned, SegmentFacts, TimeIndex, TxnIndex, UnknownProducer,
+    BadRange, EpochCache, Fed, FileName, FlushedMark, IndexFiles, Indexes, MaxTimestamp, OffsetIndex, ProducerSnapshot,
+    ProducerState, RecoveredSegment, Scan, ScanStart, Scanned, SegmentFacts, TimeIndex, TxnIndex, UnknownProducer, Why,
 };
 use crate::offset::Offset;
 use crate::record::Header;
@@ -64,19 +64,28 @@ impl<D: Disk> Opening<'_, D> {
         let mut found =
             Found { epochs, noted, flushed, bases: files.logs.keys().copied().collect(), ..self.nothing_found() };
         let Some(begin) = begin else { return Ok(found) };
-        let newest = if report.shutdown == Shutdown::Clean { Offset::MAX } else { begin.next };
+        let clean = report.shutdown == Shutdown::Clean;
+        // A later snapshot does not tell which transactions were aborted in what is read from its front.
+        let newest = if clean && begin.prefix.is_some() { Offset::MAX } else { begin.next };
         self.load_producers(files, begin.next, newest, &mut found)?;
+        if clean {
+            found.snapshots_max = Offset::MAX;
+        }
         let bases: Vec<Offset> = files.logs.keys().copied().collect();
         for (index, base) in bases.iter().enumerate() {
             let log = files.logs[base];
+            let following = bases.get(index + 1).copied();
+            if *base < begin.segment {
+                self.check_followed(*base, log, following, flushed)?;
+            }
             if *base < begin.segment && self.has_sound_indexes(*base, log, files)? {
-                let next = bases.get(index + 1).copied().unwrap_or(*base);
-                found.segments.push(self.trusted(*base, next, log, files)?);
+                found.segments.push(self.trusted(*base, following.unwrap_or(*base), log, files)?);
                 continue;
             }
             if *base < begin.segment {
                 // Below where reading begins: only its indexes are made again.
                 let segment = self.reindexed(*base, log, &found, files, report)?;
+                self.note_cut(&segment, log, following, report)?;
                 found.segments.push(segment);
                 continue;
             }
@@ -365,14 +374,19 @@ impl<D: Disk> Opening<'_, D> {
         if !(offsets && times && aborted) {
             return Ok(false);
         }
-        let sums = read_sums(self.disk, &self.dir, base)?.filter(|sums| u64::from(sums.log_len()) == log.len);
+        let sums = read_sums(self.disk, &self.dir, base)?;
+        if sums.as_ref().is_some_and(|sums| u64::from(sums.log_len()) > log.len) {
+            // It was cut: what is left of it must be looked at.
+            return Ok(false);
+        }
+        let sums = sums.filter(|sums| u64::from(sums.log_len()) == log.len);
+        let Some(noted) = sums.map(|sums| *sums.indexes()) else { return Ok(true) };
         let as_noted = |name, sum: FileSum| len(name).unwrap_or(0) == u64::from(sum.len);
-        Ok(sums.is_none_or(|sums| {
-            let noted = sums.indexes();
-            as_noted(FileName::OffsetIndex(base), noted.offset_index)
-                && as_noted(FileName::TimeIndex(base), noted.time_index)
-                && as_noted(FileName::TxnIndex(base), noted.txn_index)
-        }))
+        // The others are hints, and compared when they are first used; this one is believed.
+        let aborted = self.read_if(FileName::TxnIndex(base), files)?.unwrap_or_default();
+        Ok(as_noted(FileName::OffsetIndex(base), noted.offset_index)
+            && as_noted(FileName::TimeIndex(base), noted.time_index)
+            && FileSum::of(&aborted) == noted.txn_index)
     }
 
     /// A segment of which nothing is read but the end of its time index and its aborted transactions.
@@ -407,6 +421,53 @@ impl<D: Disk> Opening<'_, D> {
         Ok(sums.filter(|sums| u64::from(sums.log_len()) == log.len).map(|sums| *sums.facts()))
     }
 
+    /// Whether the segment that was to follow a sealed one is there. Only where there is a mark of ours.
+    fn check_followed(
+        &self,
+        base: Offset,
+        log: LogEntry,
+        following: Option<Offset>,
+        flushed: Offset,
+    ) -> Result<(), Failure> {
+        if self.known.mark.is_none() {
+            return Ok(());
+        }
+        match self.sealed_facts(base, log)? {
+            Some(facts) if following.is_some_and(|following| facts.next_offset < following) => {
+                Err(Failure::Missing { segment: facts.next_offset, flushed })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Names what is missing at the end of a sealed segment that is shorter than it was.
+    fn note_cut(
+        &self,
+        segment: &RecoveredSegment,
+        log: LogEntry,
+        following: Option<Offset>,
+        report: &mut RecoveryReport,
+    ) -> Result<(), DiskError> {
+        let sums = read_sums(self.disk, &self.dir, segment.base)?;
+        let Some(missing) = sums.and_then(|sums| u64::from(sums.log_len()).checked_sub(log.len)) else { return Ok(()) };
+        if missing == 0 {
+            return Ok(());
+        }
+        let to = segment.size.saturating_add(missing as u32);
+        match report.corrupt.last_mut() {
+            Some(last) if last.segment == segment.base && last.range.next_offset.is_none() => {
+                (last.range.to, last.range.next_offset) = (to, following);
+            }
+            _ => {
+                let why = Why::Torn { needed: missing, found: 0 };
+                let (from, first_offset) = (segment.size, segment.next);
+                let range = BadRange { from, to, first_offset, next_offset: following, why };
+                report.corrupt.push(CorruptRange { segment: segment.base, range });
+            }
+        }
+        Ok(())
+    }
+
     /// The largest timestamp as the end of the time index has it.
     fn last_timestamp(&self, base: Offset) -> Result<MaxTimestamp, DiskError> {
         let times = self.disk.open(&self.dir.entry(FileName::TimeIndex(base)), OpenHow::Read)?;
@@ -428,12 +489,10 @@ impl<D: Disk> Opening<'_, D> {
         files: &Files,
         report: &mut RecoveryReport,
     ) -> Result<RecoveredSegment, DiskError> {
-        let start = ScanStart {
-            flushed: Offset::MAX,
-            flushed_position: u32::MAX,
-            producers: self.producers_at(base, files)?,
-            ..self.start_of(base, found)
-        };
+        // Who had a transaction open in front of it tells which were aborted in it.
+        let mut front = Found { epochs: found.epochs.clone(), bases: found.bases.clone(), ..self.nothing_found() };
+        self.load_producers(files, base, base, &mut front)?;
+        let start = ScanStart { flushed: Offset::MAX, flushed_position: u32::MAX, ..self.start_of(base, &front) };
         let file = self.disk.open(&self.dir.entry(FileName::Log(base)), OpenHow::Read)?;
         let len = u32::try_from(log.len).unwrap_or(u32::MAX);
         let scanned = scan_file(&file, start, len)?;
@@ -441,18 +500,6 @@ impl<D: Disk> Opening<'_, D> {
         note_rebuilt(base, report);
         note_corrupt(base, &scanned, report);
         Ok(self.as_segment(scanned, log, files, IndexFiles::Wrong))
-    }
-
-    /// The producers at a segment's base, as its snapshot has them; without one, nobody.
-    fn producers_at(&self, base: Offset, files: &Files) -> Result<ProducerState, DiskError> {
-        let nobody = ProducerState::new(base, UnknownProducer::default());
-        if !files.snapshots.contains(&base) {
-            return Ok(nobody);
-        }
-        let bytes = read_small(self.disk, &self.dir.entry(FileName::Snapshot(base)))?;
-        let expiry = self.config.producer_id_expiration_ms;
-        Ok(ProducerSnapshot::parse(&bytes)
-            .map_or(nobody, |snapshot| snapshot.into_state(base, UnknownProducer::default(), self.now, expiry)))
     }
 
     /// Reads a segment from where `start` says. Answers whether a torn tail was found in it.
@@ -578,7 +625,7 @@ impl<D: Disk> Opening<'_, D> {
     }
 
     /// A log whose end is corrupt goes on in a new segment behind all offsets that were flushed: none is given twice.
-    fn seal_damage(&self, found: &mut Found, report: &RecoveryReport) {
+    fn seal_damage(&self, found: &mut Found, report: &mut RecoveryReport) {
         let Some(last) = found.segments.last() else { return };
         let start = self.known.start();
         if last.next < start && found.flushed <= start {
@@ -597,12 +644,28 @@ impl<D: Disk> Opening<'_, D> {
         if end == last.base {
             return;
         }
+        if !at_end && let Some(range) = self.lost_end(last, end) {
+            report.corrupt.push(CorruptRange { segment: last.base, range });
+        }
         if let Some(last) = found.segments.last_mut() {
             last.next = end;
         }
         let modified = found.segments.last().map_or(Timestamp::NONE, |last| last.modified);
         found.segments.push(empty_segment(end, self.config.segment_index_bytes, modified));
         found.producers.advance_end(end);
+    }
+
+    /// What is missing between the last batch of the last segment and the end of what was flushed; nothing if the log
+    /// was left like that, by a truncation into a batch.
+    fn lost_end(&self, last: &RecoveredSegment, end: Offset) -> Option<BadRange> {
+        let to = match &self.known.mark {
+            Some(mark) if mark.segment == last.base => mark.position,
+            Some(_) => return None,
+            None => last.size.saturating_add(1),
+        };
+        let needed = u64::from(to.checked_sub(last.size).filter(|missing| *missing > 0)?);
+        let why = Why::Torn { needed, found: 0 };
+        Some(BadRange { from: last.size, to, first_offset: last.next, next_offset: Some(end), why })
     }
 }
 
