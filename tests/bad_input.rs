@@ -1,8 +1,10 @@
 //! Directories, files and sizes that no log should be given: an exact error, and nothing has changed.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use ottla::disk::{
-    AppendFault, DiskErrorKind, EntryKind, FetchError, FileDisk, LogFile, MARKS_FILE, MemDisk, OpenError, OpenOptions,
-    RecoveryReport, Shutdown,
+    AppendFault, Disk, DiskErrorKind, DiskFile, DiskPath, EntryKind, FetchError, FileDisk, LogFile, MARKS_FILE,
+    MemDisk, OpenError, OpenHow, OpenOptions, RecoveryReport, Shutdown,
 };
 use ottla::id::TopicPartition;
 use ottla::log::{AppendError, Isolation, LogConfig, ReadError};
@@ -48,7 +50,7 @@ fn killed() -> MemDisk {
 /// The opening fails, and has changed nothing.
 fn refusal(disk: &MemDisk) -> OpenError {
     let before = disk.digest();
-    let error = open(disk).err().expect("the opening fails");
+    let error = open(disk).map(|(_, report)| report).expect_err("the opening fails");
     assert_eq!(disk.digest(), before, "{error}");
     error
 }
@@ -64,12 +66,9 @@ fn a_segment_that_is_no_regular_file_is_refused_and_nothing_changes() {
         let disk = killed();
         disk.vanish(SECOND).unwrap();
         disk.put_foreign(SECOND, kind).unwrap();
-        match refusal(&disk) {
-            OpenError::Disk { error, .. } => {
-                assert_eq!((error.path.to_string().as_str(), error.kind), (SECOND, expected));
-            }
-            other => panic!("{other}"),
-        }
+        let refused = refusal(&disk);
+        let OpenError::Disk { error, .. } = refused else { panic!("{refused}") };
+        assert_eq!((error.path.to_string().as_str(), error.kind), (SECOND, expected));
     }
 }
 
@@ -93,13 +92,10 @@ fn marks_of_a_later_version_are_refused_and_nothing_changes() {
     disk.corrupt(MARKS_FILE, 8, &[0, 99]).unwrap();
     let bytes = disk.contents()[MARKS_FILE].clone();
     disk.corrupt(MARKS_FILE, 0, &crc32fast::hash(&bytes[4..512]).to_be_bytes()).unwrap();
-    match refusal(&disk) {
-        OpenError::Unreadable { file, why } => {
-            assert_eq!(file, MARKS_FILE);
-            assert!(why.contains("is in format 99, at most 1 is known here"), "{why}");
-        }
-        other => panic!("{other}"),
-    }
+    let refused = refusal(&disk);
+    let OpenError::Unreadable { file, why } = refused else { panic!("{refused}") };
+    assert_eq!(file, MARKS_FILE);
+    assert!(why.contains("is in format 99, at most 1 is known here"), "{why}");
 }
 
 #[test]
@@ -146,9 +142,9 @@ fn a_sparse_index_of_two_gibibytes_is_made_again() {
     log.flush().unwrap();
     drop(log);
     for kind in ["index", "timeindex", "txnindex"] {
-        let path = dir.path().join(format!("t-0/00000000000000000005.{kind}"));
-        let file = std::fs::OpenOptions::new().write(true).create(true).truncate(false).open(path).unwrap();
-        file.set_len(2 << 30).unwrap();
+        let path = DiskPath::parse(&format!("t-0/00000000000000000005.{kind}")).unwrap();
+        let disk = FileDisk::open(dir.path()).unwrap();
+        disk.open(&path, OpenHow::Replace).unwrap().set_len(2 << 30).unwrap();
     }
     let (mut log, report) = open();
     assert!(!report.is_damaged() && !report.rebuilt.is_empty(), "{report}");

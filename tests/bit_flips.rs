@@ -2,6 +2,8 @@
 //! away, lengthened and replaced. What was flushed reads back exactly, or is answered by an error, or is named as
 //! corrupt by the opening: no wrong byte, and nothing less in silence. What can be made again changes no answer.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 

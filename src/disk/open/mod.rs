@@ -10,6 +10,7 @@
 
 mod files;
 mod leftovers;
+mod missing;
 mod segments;
 
 use std::collections::BTreeSet;

@@ -10,8 +10,8 @@ use crate::disk::report::{CorruptRange, RecoveryReport, Shutdown, TornTail};
 use crate::disk::sums::FileSum;
 use crate::disk::{Disk, DiskError, DiskFile, OpenHow};
 use crate::log::{
-    BadRange, EpochCache, Fed, FileName, FlushedMark, IndexFiles, Indexes, MaxTimestamp, OffsetIndex, ProducerSnapshot,
-    ProducerState, RecoveredSegment, Scan, ScanStart, Scanned, SegmentFacts, TimeIndex, TxnIndex, UnknownProducer, Why,
+    EpochCache, Fed, FileName, FlushedMark, IndexFiles, Indexes, MaxTimestamp, OffsetIndex, ProducerSnapshot,
+    ProducerState, RecoveredSegment, Scan, ScanStart, Scanned, SegmentFacts, TimeIndex, TxnIndex, UnknownProducer,
 };
 use crate::offset::Offset;
 use crate::record::Header;
@@ -416,56 +416,9 @@ impl<D: Disk> Opening<'_, D> {
     }
 
     /// What was noted when the segment was sealed, if it still has the length that it had then.
-    fn sealed_facts(&self, base: Offset, log: LogEntry) -> Result<Option<SegmentFacts>, DiskError> {
+    pub(super) fn sealed_facts(&self, base: Offset, log: LogEntry) -> Result<Option<SegmentFacts>, DiskError> {
         let sums = read_sums(self.disk, &self.dir, base)?;
         Ok(sums.filter(|sums| u64::from(sums.log_len()) == log.len).map(|sums| *sums.facts()))
-    }
-
-    /// Whether the segment that was to follow a sealed one is there. Only where there is a mark of ours.
-    fn check_followed(
-        &self,
-        base: Offset,
-        log: LogEntry,
-        following: Option<Offset>,
-        flushed: Offset,
-    ) -> Result<(), Failure> {
-        if self.known.mark.is_none() {
-            return Ok(());
-        }
-        match self.sealed_facts(base, log)? {
-            Some(facts) if following.is_some_and(|following| facts.next_offset < following) => {
-                Err(Failure::Missing { segment: facts.next_offset, flushed })
-            }
-            Some(_) | None => Ok(()),
-        }
-    }
-
-    /// Names what is missing at the end of a sealed segment that is shorter than it was.
-    fn note_cut(
-        &self,
-        segment: &RecoveredSegment,
-        log: LogEntry,
-        following: Option<Offset>,
-        report: &mut RecoveryReport,
-    ) -> Result<(), DiskError> {
-        let sums = read_sums(self.disk, &self.dir, segment.base)?;
-        let Some(missing) = sums.and_then(|sums| u64::from(sums.log_len()).checked_sub(log.len)) else { return Ok(()) };
-        if missing == 0 {
-            return Ok(());
-        }
-        let to = segment.size.saturating_add(missing as u32);
-        match report.corrupt.last_mut() {
-            Some(last) if last.segment == segment.base && last.range.next_offset.is_none() => {
-                (last.range.to, last.range.next_offset) = (to, following);
-            }
-            _ => {
-                let why = Why::Torn { needed: missing, found: 0 };
-                let (from, first_offset) = (segment.size, segment.next);
-                let range = BadRange { from, to, first_offset, next_offset: following, why };
-                report.corrupt.push(CorruptRange { segment: segment.base, range });
-            }
-        }
-        Ok(())
     }
 
     /// The largest timestamp as the end of the time index has it.
@@ -653,19 +606,6 @@ impl<D: Disk> Opening<'_, D> {
         let modified = found.segments.last().map_or(Timestamp::NONE, |last| last.modified);
         found.segments.push(empty_segment(end, self.config.segment_index_bytes, modified));
         found.producers.advance_end(end);
-    }
-
-    /// What is missing between the last batch of the last segment and the end of what was flushed; nothing if the log
-    /// was left like that, by a truncation into a batch.
-    fn lost_end(&self, last: &RecoveredSegment, end: Offset) -> Option<BadRange> {
-        let to = match &self.known.mark {
-            Some(mark) if mark.segment == last.base => mark.position,
-            Some(_) => return None,
-            None => last.size.saturating_add(1),
-        };
-        let needed = u64::from(to.checked_sub(last.size).filter(|missing| *missing > 0)?);
-        let why = Why::Torn { needed, found: 0 };
-        Some(BadRange { from: last.size, to, first_offset: last.next, next_offset: Some(end), why })
     }
 }
 
