@@ -116,6 +116,10 @@ struct World {
     flushed: u64,
     /// The least log start that is durable.
     start_kept: u64,
+    /// What was before a change that the disk did not let end: a power loss may bring it back.
+    before_fault: Option<Model>,
+    /// Whether checksums of index files were taken away: what is garbled then cannot be told from what is good.
+    unsummed: bool,
     now: i64,
     next_value: u64,
     /// The last batch of each producer, and where it is.
@@ -153,6 +157,8 @@ impl World {
             model: Model::default(),
             flushed: 0,
             start_kept: 0,
+            before_fault: None,
+            unsummed: false,
             now: NOW,
             next_value: 0,
             sent: BTreeMap::new(),
@@ -237,6 +243,7 @@ impl World {
             }
             Err(error) => {
                 outcomes.push(self.model.clone());
+                self.before_fault.get_or_insert_with(|| self.model.clone());
                 self.log = None;
                 self.disk.kill();
                 self.reopen();
@@ -523,21 +530,24 @@ impl World {
         };
         self.disk.crash(&choice);
         self.reopen();
-        let floor = self.flushed;
-        let mut ends: Vec<u64> = self.model.batch_ends().filter(|end| *end >= floor).collect();
-        // Where a cut has left a gap, the end may be that of the last batch again.
-        let kept = self.model.cut(floor, floor).rows.last().map_or(self.model.start, |row| row.batch.1 + 1);
-        ends.extend([kept, floor.max(self.model.start), self.model.end]);
-        let starts = [self.model.start, self.start_kept];
         let mut outcomes = Vec::new();
-        for start in starts {
-            for end in &ends {
-                let cut = self.model.cut(*end, (*end).max(start));
-                outcomes.push(Model { start, ..cut });
+        for model in [self.before_fault.take(), Some(self.model.clone())].into_iter().flatten() {
+            for start in [model.start, self.model.start, self.start_kept] {
+                outcomes.extend(self.after_power_loss(&model, start));
             }
         }
         self.take_over(&outcomes, "a power loss");
         self.flushed = self.flushed.min(self.model.end);
+    }
+
+    /// What a power loss may leave of a log that begins at `start`: all that was flushed, and a prefix of the rest.
+    fn after_power_loss(&self, model: &Model, start: u64) -> Outcomes {
+        let floor = self.flushed;
+        let mut ends: Vec<u64> = model.batch_ends().filter(|end| *end >= floor).collect();
+        // Where a cut has left a gap, the end may be that of the last batch again.
+        let kept = model.cut(floor, floor).rows.last().map_or(start, |row| row.batch.1 + 1);
+        ends.extend([kept, floor.max(start), model.end]);
+        ends.iter().map(|end| Model { start, ..model.cut(*end, (*end).max(start)) }).collect()
     }
 
     /// All but the log files and the flushed marks can be made again from the log files.
@@ -550,13 +560,19 @@ impl World {
         let endings = [".index", ".timeindex", ".txnindex", ".snapshot", ".sums", "leader-epoch-checkpoint"];
         let ending = endings[a as usize % endings.len()];
         let all = b & 2 == 0;
+        self.unsummed |= ending == ".sums";
         let contents = self.disk.contents();
         let names: Vec<&String> = contents.keys().filter(|name| name.ends_with(ending)).collect();
+        let is_summed = |name: &str| {
+            let sums = name.rsplit_once('.').map(|(base, _)| format!("{base}.sums"));
+            let has_sums = sums.is_some_and(|sums| contents.get(&sums).is_some_and(|bytes| !bytes.is_empty()));
+            !ending.ends_with("index") || (has_sums && !self.unsummed)
+        };
         let chosen = names.len().checked_sub(1).map(|last| (b >> 3) as usize % (last + 1));
         for (number, name) in names.iter().enumerate().filter(|(number, _)| all || Some(*number) == chosen) {
             let mut bytes = contents[*name].clone();
             match (b >> 2 & 1, bytes.len()) {
-                (0, _) | (_, 0) => {
+                (garble, len) if garble == 0 || len == 0 || !is_summed(name) => {
                     self.disk.vanish(name).expect("it is there");
                     continue;
                 }
