@@ -489,7 +489,9 @@ impl<D: Disk> Opening<'_, D> {
             let again = scan_file(&file, self.start_in_front(base, files, found)?, len)?;
             // Or it was right, and a truncation into a batch has left the log to end behind its last one: what follows
             // the mark was never flushed.
-            let borne_out = scanned.bad.is_empty() && again.bad.first().is_some_and(|bad| bad.from == from);
+            let ends_there = again.bad.is_empty() && again.cut.is_some_and(|(position, _)| position == from);
+            let borne_out =
+                scanned.bad.is_empty() && (ends_there || again.bad.first().is_some_and(|bad| bad.from == from));
             if !borne_out {
                 scanned = again;
                 from_front = true;
