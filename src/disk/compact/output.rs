@@ -55,7 +55,8 @@ impl<'a, D: Disk> Output<'a, D> {
         if note.has_txn_index {
             self.put(FileName::TxnIndex(self.base), segment.aborted.as_bytes())?;
         }
-        let sums = self.sums_of(segment);
+        // As at a seal: where the next segment begins, so that it is missed if it is gone.
+        let sums = self.sums_of(segment, note.end);
         if let Some(sums) = &sums {
             self.put(FileName::Sums(self.base), sums)?;
         }
@@ -73,7 +74,7 @@ impl<'a, D: Disk> Output<'a, D> {
     }
 
     /// The content of the segment's file of checksums.
-    fn sums_of(&self, segment: &RecoveredSegment) -> Option<Vec<u8>> {
+    fn sums_of(&self, segment: &RecoveredSegment, next_offset: Offset) -> Option<Vec<u8>> {
         let indexes = segment.indexes.as_ref()?;
         let sums = IndexSums {
             offset_index: FileSum::of(indexes.offset.as_bytes()),
@@ -81,7 +82,7 @@ impl<'a, D: Disk> Output<'a, D> {
             txn_index: FileSum::of(segment.aborted.as_bytes()),
         };
         let first_timestamp = segment.first_timestamp.unwrap_or(Timestamp::NONE);
-        let facts = SegmentFacts { next_offset: segment.next, max: segment.max, first_timestamp };
+        let facts = SegmentFacts { next_offset, max: segment.max, first_timestamp };
         self.sums.as_ref()?.finish(facts, sums).ok().map(|sums| sums.encode())
     }
 

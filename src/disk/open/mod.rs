@@ -331,8 +331,8 @@ impl<D: Disk> Opening<'_, D> {
         let latest = found.epochs.latest();
         found.epochs.truncate_from_start(start);
         found.epochs.truncate_from_end(end);
-        if let Some(latest) = latest.filter(|_| found.epochs.latest().is_none()) {
-            // Batches below the start may still be in the file: one of an earlier reign behind them would not count.
+        if let Some(latest) = latest.filter(|_| found.epochs.latest().is_none() && end > first) {
+            // Batches below the start are still in the file: one of an earlier reign behind them would not count.
             found.epochs.assign(latest, end);
         }
         let snapshots = self.snapshots(files, &found, end)?;
