@@ -310,7 +310,7 @@ impl Log {
         if matches!(self.health, Health::Poisoned { .. }) {
             return;
         }
-        if self.acknowledged.synced(id) && self.is_flushed() {
+        if self.acknowledged.synced(id) && self.flushed() == self.log_end_offset {
             self.last_mark = Some(self.mark_now(Closing::Open));
         }
         self.maybe_sync(out);
@@ -345,7 +345,7 @@ impl Log {
     /// stands; the log start and the high watermark are always those of now.
     pub fn mark(&self, shutdown: Closing) -> FlushedMark {
         let last = self.last_mark.filter(|last| self.segments.contains_key(&last.segment));
-        match last.filter(|_| !self.is_flushed()) {
+        match last.filter(|_| self.flushed() < self.log_end_offset) {
             Some(last) => FlushedMark {
                 log_start_offset: self.log_start_offset,
                 high_watermark: self.high_watermark,
@@ -356,29 +356,11 @@ impl Log {
         }
     }
 
-    /// Whether all batches are flushed, and the side files of all sealed segments.
-    fn is_flushed(&self) -> bool {
-        let batches = self.flushed() == self.log_end_offset;
-        batches && !self.acknowledged.is_syncing() && self.unsynced_seal().is_none()
-    }
-
-    /// The first segment that was sealed since the last flush. Nobody would read it again for its indexes if a mark told
-    /// of a segment behind it.
-    fn unsynced_seal(&self) -> Option<Offset> {
-        let is_unsynced = |files: SegmentFiles| {
-            let mut all = [files.log, files.index, files.time_index].into_iter().chain(files.txn_index);
-            all.any(|file| self.unsynced.contains(&file))
-        };
-        let active = self.active().base;
-        let sealed = self.segments.range(..active);
-        sealed.filter(|(_, segment)| is_unsynced(segment.files)).map(|(base, _)| *base).next()
-    }
-
     fn mark_now(&self, shutdown: Closing) -> FlushedMark {
         let active = self.active();
         let nothing = (0, crc32fast::hash(&[]));
         // Only what is flushed may be told; it is the whole log whenever a flush has just succeeded.
-        let whole = self.is_flushed();
+        let whole = self.flushed() == self.log_end_offset;
         let indexes = active.indexes.as_ref().filter(|_| whole);
         let (index, time_index) = indexes.map_or((nothing, nothing), Indexes::sums);
         let txn_index = if whole { active.aborted_written.sum() } else { nothing };
@@ -386,7 +368,6 @@ impl Log {
         // Else only the front of the segment in which the flushed part ends: what comes behind must be read.
         let reached =
             self.segments.range(..=self.flushed()).next_back().map_or(self.log_start_offset, |(base, _)| *base);
-        let reached = self.unsynced_seal().map_or(reached, |base| base.min(reached));
         FlushedMark {
             segment: if whole { active.base } else { reached },
             position: if whole { active.size } else { 0 },

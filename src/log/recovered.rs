@@ -197,8 +197,5 @@ impl Log {
             }
         }
         self.write_indexes_of(base, out);
-        // As with a seal: once the log is flushed nobody reads a segment again to see whether they reached the disk.
-        let txn_index = self.segments.get(&base).and_then(|segment| segment.files.txn_index);
-        self.unsynced.extend([files.index, files.time_index].into_iter().chain(txn_index));
     }
 }

@@ -328,13 +328,8 @@ impl<D: Disk> Opening<'_, D> {
         let first = found.segments.first().map_or(end, |first| first.base);
         let start = self.known.start().max(first).min(end);
         // In this order, or an opening of a log without records would leave an entry that the next one drops.
-        let latest = found.epochs.latest();
         found.epochs.truncate_from_start(start);
         found.epochs.truncate_from_end(end);
-        if let Some(latest) = latest.filter(|_| found.epochs.latest().is_none() && end > first) {
-            // Batches below the start are still in the file: one of an earlier reign behind them would not count.
-            found.epochs.assign(latest, end);
-        }
         let snapshots = self.snapshots(files, &found, end)?;
         let clean = matches!(report.shutdown, Shutdown::Clean | Shutdown::New);
         let flushed = if clean { end } else { found.flushed.min(end) };

@@ -70,6 +70,7 @@ impl<D: Disk> Opening<'_, D> {
         self.load_producers(files, begin.next, newest, &mut found)?;
         if clean {
             found.snapshots_max = Offset::MAX;
+            self.look_at_snapshots_behind(newest, files, &mut found)?;
         }
         let bases: Vec<Offset> = files.logs.keys().copied().collect();
         for (index, base) in bases.iter().enumerate() {
@@ -142,13 +143,8 @@ impl<D: Disk> Opening<'_, D> {
     /// Up to where all is surely on disk.
     fn flushed(&self, files: &Files) -> Result<Offset, Failure> {
         match &self.known.mark {
-            Some(mark)
-                if mark.offset > mark.segment
-                    && mark.offset > mark.log_start_offset
-                    && !files.logs.contains_key(&mark.segment) =>
-            {
-                // Segments above it cannot stand in for it, and neither can nothing at all; but nobody misses what lies
-                // below the start.
+            Some(mark) if mark.offset > mark.segment && !files.logs.contains_key(&mark.segment) => {
+                // Segments above it cannot stand in for it, and neither can nothing at all.
                 Err(Failure::Missing { segment: mark.segment, flushed: mark.offset })
             }
             Some(mark) => Ok(mark.offset),
@@ -224,11 +220,6 @@ impl<D: Disk> Opening<'_, D> {
     fn marked_prefix(&self, mark: &FlushedMark, files: &Files) -> Result<Option<Prefix>, DiskError> {
         let base = mark.segment;
         let bytes_max = self.config.segment_index_bytes;
-        // Also an empty index is a file that the log goes on in.
-        let names = [FileName::OffsetIndex(base), FileName::TimeIndex(base)];
-        if !names.iter().all(|name| files.others.contains_key(name)) {
-            return Ok(None);
-        }
         let offsets = self.read_prefix(FileName::OffsetIndex(base), mark.index_len, mark.index_crc, files)?;
         let times = self.read_prefix(FileName::TimeIndex(base), mark.time_index_len, mark.time_index_crc, files)?;
         let aborted = self.read_prefix(FileName::TxnIndex(base), mark.txn_index_len, mark.txn_index_crc, files)?;
@@ -294,6 +285,17 @@ impl<D: Disk> Opening<'_, D> {
             found.replay_from = at;
         }
         found.producers.advance_end(at);
+        Ok(())
+    }
+
+    /// Snapshots that nothing was read from stay only if they can be.
+    fn look_at_snapshots_behind(&self, newest: Offset, files: &Files, found: &mut Found) -> Result<(), DiskError> {
+        for offset in files.snapshots.iter().filter(|offset| **offset > newest) {
+            let bytes = read_small(self.disk, &self.dir.entry(FileName::Snapshot(*offset)))?;
+            if ProducerSnapshot::parse(&bytes).is_err() {
+                found.bad_snapshots.insert(*offset);
+            }
+        }
         Ok(())
     }
 
@@ -390,10 +392,7 @@ impl<D: Disk> Opening<'_, D> {
             return Ok(false);
         }
         let sums = sums.filter(|sums| u64::from(sums.log_len()) == log.len);
-        // Every seal leaves an entry in the time index, unless no batch has a date. One without is a name of which a power
-        // loss has left no more.
-        let has_times = log.len == 0 || len(FileName::TimeIndex(base)).is_some_and(|len| len > 0);
-        let Some(noted) = sums.map(|sums| *sums.indexes()) else { return Ok(has_times) };
+        let Some(noted) = sums.map(|sums| *sums.indexes()) else { return Ok(true) };
         let as_noted = |name, sum: FileSum| len(name).unwrap_or(0) == u64::from(sum.len);
         // The others are hints, and compared when they are first used; this one is believed.
         let aborted = self.read_if(FileName::TxnIndex(base), files)?.unwrap_or_default();
@@ -496,10 +495,6 @@ impl<D: Disk> Opening<'_, D> {
                 scanned = again;
                 from_front = true;
             }
-        }
-        if !from_front && found.bases.range(base.advance(1)..).next().is_some() {
-            // It was sealed behind what was known of it: nobody finds its last dates without that entry.
-            scanned.indexes.seal(scanned.max);
         }
         report.scanned_bytes += u64::from(len - if from_front { 0 } else { from });
         note_corrupt(base, &scanned, report);
