@@ -53,8 +53,9 @@
 //!
 //! # Measured
 //!
-//! `cargo bench --bench log` prints this table: each line in the same run as its raw baseline, medians of several rounds.
-//! This one is from a machine of two cores that was busy with other work, so only the ratios say something.
+//! `cargo bench --bench log` prints such a table: each line beside its raw baseline of the same run. This one is put
+//! together from two runs of earlier commits (appends, flush and batches from one; reads, lookup, scan and openings from
+//! a later one), on two cores that were busy with other work. It was not measured again on the code as it is now.
 //!
 //! | what | ottla | raw, in the same run | ottla / raw |
 //! |---|---|---|---|
