@@ -1,7 +1,7 @@
 //! Compaction: of each key only the last record stays.
 //!
 //! Leaves that are fed with batches, in two passes (semantics.md, section 7). [`Dirt`] says what is worth it;
-//! [`group`] which segments become one. The first pass, [`Mapping`], notes the last offset of each key from the first
+//! [`group()`] which segments become one. The first pass, [`Mapping`], notes the last offset of each key from the first
 //! dirty offset on; the second, [`Filter`], shows every batch of the clean and the dirty part to it and says what stays
 //! of each, which a [`CleanedSegment`] takes up with its indexes. Offsets never change: what goes leaves gaps.
 //!

@@ -1,0 +1,53 @@
+//! The flushed mark of a [`LogFile`]: what it says, when it is written, when it is made durable.
+//!
+//! Each flush writes the mark, and the mark trails: it becomes durable once in a while only, because what lies behind it is
+//! merely read again at the next opening. An operation that relies on it (a trim, a cut, a compaction) writes and syncs it
+//! first.
+
+use crate::disk::log_file::LogFile;
+use crate::disk::{Disk, DiskError, DiskErrorKind};
+use crate::log::{Closing, FlushedMark};
+
+/// After how many flushed bytes the flushed mark is made durable.
+const MARK_SYNC_BYTES: u64 = 64 << 20;
+
+impl<D: Disk> LogFile<D> {
+    /// Makes the mark durable once much was flushed since: after a power loss all behind it is read again.
+    pub(super) fn maybe_sync_mark(&mut self) -> Result<(), DiskError> {
+        let size = self.log.size();
+        // A gap in front of a segment is the leader's if it was flushed, and a hole that a power loss has left if not.
+        if size.abs_diff(self.marked_size) >= MARK_SYNC_BYTES || self.log.has_gap_above(self.marked_segment) {
+            self.dir.sync_marks()?;
+            self.marked_size = size;
+        }
+        Ok(())
+    }
+
+    pub(super) fn note_mark(&mut self) -> Result<(), DiskError> {
+        let mark = self.current_mark();
+        match self.dir.write_mark(&self.partition, &mark) {
+            // The mark trails; it is written again with the next flush.
+            Err(error) if error.kind == DiskErrorKind::NoSpace => Ok(()),
+            outcome => outcome,
+        }
+    }
+
+    /// Writes the mark, which must not trail now.
+    pub(in crate::disk) fn write_mark(&mut self) -> Result<(), DiskError> {
+        let mark = self.current_mark();
+        self.dir.write_mark(&self.partition, &mark)
+    }
+
+    /// What is known to be flushed: between two flushes what the last mark said, with the ends of now.
+    fn current_mark(&self) -> FlushedMark {
+        let mark = self.log.mark(Closing::Open);
+        let has = |base| self.log.segments().any(|segment| segment.base_offset == base);
+        match self.dir.mark_of(&self.partition) {
+            Some(last) if mark.offset < last.offset && last.offset <= self.log.flushed() && has(last.segment) => {
+                let FlushedMark { log_start_offset, high_watermark, epochs_crc, .. } = mark;
+                FlushedMark { log_start_offset, high_watermark, epochs_crc, clean: false, ..*last }
+            }
+            _ => mark,
+        }
+    }
+}

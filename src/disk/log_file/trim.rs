@@ -1,0 +1,50 @@
+//! Letting go of a log's head: what the caller trims, and what retention does.
+//!
+//! - Always true: the new start is in the durable mark before the first file in front of it goes.
+
+use crate::disk::log_file::LogFile;
+use crate::disk::log_file::faults::TrimFault;
+use crate::disk::{Disk, DiskError};
+use crate::log::Breach;
+use crate::offset::Offset;
+use crate::time::Timestamp;
+
+impl<D: Disk> LogFile<D> {
+    /// Moves the log start to `to`: what lies below is not served any more, also after a crash. Answers whether it moved.
+    ///
+    /// # Errors
+    ///
+    /// [`TrimFault`].
+    pub fn trim_to(&mut self, to: Offset) -> Result<bool, TrimFault> {
+        self.lanes.check()?;
+        let mut effects = Vec::new();
+        let moved = self.log.trim_to(to, &mut effects)?;
+        let noted = self.dir.mark_of(&self.partition).map(|mark| mark.log_start_offset);
+        if noted.is_none_or(|noted| noted < self.log.log_start_offset()) {
+            // The start first: epochs that begin at one that nobody knows of would leave batches in front without.
+            self.write_mark()?;
+            self.dir.sync_marks()?;
+        }
+        self.run(effects)?;
+        Ok(moved)
+    }
+
+    /// Removes the segments that retention lets go. Answers their bases, and why.
+    ///
+    /// # Errors
+    ///
+    /// The disk's.
+    pub fn retain(&mut self, now: Timestamp) -> Result<Vec<(Offset, Breach)>, DiskError> {
+        self.lanes.check()?;
+        let mut effects = Vec::new();
+        let gone = self.log.retain(now, &mut effects);
+        if !gone.is_empty() {
+            // The new start first: should the removal be cut short, what is left of it stays below the start.
+            self.note_mark()?;
+            self.dir.sync_marks()?;
+        }
+        self.run(effects)?;
+        self.remove_deleted(now)?;
+        Ok(gone)
+    }
+}
