@@ -446,15 +446,20 @@ impl Log {
     }
 
     fn set_high_watermark(&mut self, to: Offset) {
-        self.high_watermark = to;
+        let from = std::mem::replace(&mut self.high_watermark, to);
         self.producers.marker_replicated(to);
         self.tail.committed(to);
+        self.forget_settled_indexes(from);
+    }
+
+    /// Forgets the indexes of the sealed segments that end at or above `from`, up to the high watermark: what ends at or
+    /// below that is never cut again, so it will not grow again either.
+    fn forget_settled_indexes(&mut self, from: Offset) {
         let active = self.active().base;
-        for segment in self.segments.values_mut() {
-            // What ends at or below the high watermark is never cut again, so it will not grow again either.
-            if segment.base != active && segment.next <= to {
-                segment.indexes = None;
-            }
+        let first = self.segments.range(..from).next_back().map_or(from, |(base, _)| *base);
+        let settled = self.segments.range_mut(first..active).map(|(_, segment)| segment);
+        for segment in settled.take_while(|segment| segment.next <= self.high_watermark) {
+            segment.indexes = None;
         }
     }
 
@@ -550,6 +555,14 @@ impl Log {
         debug_assert!(
             self.segments.values().zip(self.segments.values().skip(1)).all(|(a, b)| a.next <= b.base),
             "segments overlap"
+        );
+        debug_assert!(
+            self.segments
+                .values()
+                .rev()
+                .skip(1)
+                .all(|sealed| sealed.next > self.high_watermark || sealed.indexes.is_none()),
+            "a settled segment has kept its indexes"
         );
     }
 }

@@ -113,6 +113,7 @@ impl Log {
         }
         let high_watermark = log.high_watermark;
         log.set_high_watermark(high_watermark);
+        log.forget_settled_indexes(Offset::ZERO);
         log.check();
         Ok(log)
     }

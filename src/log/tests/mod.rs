@@ -286,3 +286,28 @@ fn a_sealed_segments_files_may_go_before_ops_that_came_after_its_seal() {
         assert!(remove.after <= sealed, "{remove:?}");
     }
 }
+
+#[test]
+fn a_sealed_segment_keeps_its_indexes_until_the_high_watermark_has_reached_its_end() {
+    let (mut log, mut out) = new_log(LogConfig::default());
+    for _ in 0..5 {
+        append(&mut log, &batch(None, 2), &mut out);
+        log.roll(NOW, &mut out);
+    }
+    log.done(last_op(&out), &mut out);
+    let kept = |log: &Log| -> Vec<u64> {
+        let bases = log.segments().map(|segment| segment.base_offset);
+        bases.filter(|base| log.indexes_of(*base).is_some()).map(Offset::get).collect()
+    };
+    let pictures = [(1, vec![0, 2, 4, 6, 8, 10]), (2, vec![2, 4, 6, 8, 10]), (7, vec![6, 8, 10]), (10, vec![10])];
+    for (high_watermark, bases) in pictures {
+        log.advance_high_watermark(at(high_watermark));
+        assert_eq!(kept(&log), bases, "at {high_watermark}");
+    }
+    append(&mut log, &batch(None, 2), &mut out);
+    log.done(last_op(&out), &mut out);
+    log.advance_high_watermark(at(12));
+    assert_eq!(kept(&log), [10], "the active one grows");
+    log.roll(NOW, &mut out);
+    assert_eq!(kept(&log), [12], "what is sealed below the high watermark never grows again");
+}
