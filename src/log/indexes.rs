@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use crate::log::index::{IndexError, OffsetIndex};
+use crate::log::entries::IndexError;
+use crate::log::index::OffsetIndex;
 use crate::log::time_index::TimeIndex;
 use crate::offset::Offset;
 use crate::time::Timestamp;

@@ -3,12 +3,12 @@
 //! An entry is 12 bytes (format.md, section 6): the largest timestamp seen so far in the segment, and the last offset
 //! (less the segment's base) of the batch that had it. No record up to that offset is younger.
 //!
-//! - May use: `offset`, `time`, and its sibling `index`.
+//! - May use: `offset`, `time`, and its sibling `entries`.
 //! - Must not know: files, segments, batches.
 //! - Always true: timestamps rise strictly and are dates, offsets never fall; the last slot is kept for the entry that
 //!   seals the segment.
 
-use crate::log::index::{IndexError, checked_offset, relative_to, used_len, whole_entries};
+use crate::log::entries::{IndexError, checked_offset, relative_to, used_len, whole_entries};
 use crate::offset::Offset;
 use crate::time::Timestamp;
 
@@ -237,12 +237,6 @@ impl TimeIndex {
     /// The file, trimmed to its entries.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
-    }
-
-    /// The bytes of the file from `mark` on, to be written there; none if the index has become shorter since. A
-    /// truncation makes an older mark mean nothing.
-    pub fn bytes_from(&self, mark: usize) -> &[u8] {
-        self.bytes.get(mark..).unwrap_or_default()
     }
 
     /// The segment's base offset.

@@ -3,12 +3,12 @@
 //! An entry is 34 bytes (format.md, section 6). A reader of committed records takes from here which of the records it
 //! is given belong to no committed transaction. The file exists only once there is something to say, and only grows.
 //!
-//! - May use: `offset`, `id`, and its sibling `index`.
+//! - May use: `offset`, `id`, and its sibling `entries`.
 //! - Must not know: files, segments, producers' state.
 //! - Always true: the offsets of the markers rise strictly.
 
 use crate::id::ProducerId;
-use crate::log::index::{IndexError, whole_entries};
+use crate::log::entries::{IndexError, whole_entries};
 use crate::offset::Offset;
 
 /// A transaction that was aborted.
@@ -150,12 +150,6 @@ impl TxnIndex {
     /// The file.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
-    }
-
-    /// The bytes of the file from `mark` on, to be written there; none if the index has become shorter since. A
-    /// truncation makes an older mark mean nothing.
-    pub fn bytes_from(&self, mark: usize) -> &[u8] {
-        self.bytes.get(mark..).unwrap_or_default()
     }
 
     /// The segment's base offset.

@@ -81,10 +81,8 @@ fn an_entry_stands_in_the_file_as_kafka_writes_it() {
     let mut index = OffsetIndex::new(Offset::new(1000), 800);
     index.append(Offset::new(1079), 16350).unwrap();
     assert_eq!(index.as_bytes(), [0, 0, 0, 0x4f, 0, 0, 0x3f, 0xde]);
-    assert_eq!(index.bytes_from(8), [0; 0]);
     index.append(Offset::new(1080), 16400).unwrap();
-    assert_eq!(index.bytes_from(8), [0, 0, 0, 0x50, 0, 0, 0x40, 0x10]);
-    assert_eq!(index.bytes_from(100), [0; 0], "a mark that a truncation has left behind");
+    assert_eq!(index.as_bytes()[8..], [0, 0, 0, 0x50, 0, 0, 0x40, 0x10]);
 }
 
 #[test]
