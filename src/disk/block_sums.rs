@@ -206,3 +206,47 @@ impl KnownSums {
         }
     }
 }
+
+/// Compares a log with its sums while it is read from front to end: of every byte, by whoever must not pass on a bad one.
+pub(crate) struct Comparison {
+    sums: Sums,
+    at: u32,
+    hasher: crc32fast::Hasher,
+}
+
+impl Comparison {
+    pub(crate) fn new(sums: Sums) -> Self {
+        Self { sums, at: 0, hasher: crc32fast::Hasher::new() }
+    }
+
+    /// How many bytes of the log the sums cover.
+    pub(crate) fn log_len(&self) -> u32 {
+        self.sums.log_len()
+    }
+
+    /// Where the block begins of which some bytes were taken and some are still to come; `None` if all that was taken is
+    /// as it should be.
+    pub(crate) fn open_block(&self) -> Option<u32> {
+        let block = self.sums.block_at(self.at)?;
+        Some(self.sums.range(block).start).filter(|from| *from < self.at)
+    }
+
+    /// Takes the next bytes of the log. What lies behind what the sums cover is not compared.
+    ///
+    /// # Errors
+    ///
+    /// The first block that these bytes complete and that differs.
+    pub(crate) fn push(&mut self, mut bytes: &[u8]) -> Result<(), BadBlock> {
+        while let Some(block) = self.sums.block_at(self.at).filter(|_| !bytes.is_empty()) {
+            let end = self.sums.range(block).end;
+            let (front, behind) = bytes.split_at(bytes.len().min((end - self.at) as usize));
+            self.hasher.update(front);
+            self.at += front.len() as u32;
+            if self.at == end {
+                self.sums.check_crc(block, std::mem::take(&mut self.hasher).finalize())?;
+            }
+            bytes = behind;
+        }
+        Ok(())
+    }
+}

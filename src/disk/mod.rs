@@ -22,6 +22,7 @@ pub mod mem;
 mod open;
 mod overlay;
 mod path;
+mod place;
 mod pool;
 mod reader;
 mod report;

@@ -11,11 +11,12 @@
 use bytes::{Bytes, BytesMut};
 
 use crate::disk::block_sums::KnownSums;
+use crate::disk::place::Place;
 use crate::disk::pool::Pool;
 use crate::disk::{DiskError, DiskFile};
-use crate::log::{EpochCache, Span, Why, base_of, negative_epoch};
+use crate::log::{EpochCache, Span, Why, base_of};
 use crate::offset::Offset;
-use crate::record::{Batch, BatchError, Entry, Header};
+use crate::record::{BatchError, Entry, Header};
 
 /// Why bytes of a file were not served.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -213,21 +214,9 @@ impl<F: DiskFile> Walk<'_, F> {
 
     /// What is wrong with the fields that the checksum does not cover.
     fn misplaced(&self, entry: &Entry) -> Option<Why> {
-        let first = base_of(entry);
-        let expected = self.next.unwrap_or(self.span.segment);
-        if first < expected {
-            return Some(Why::OffsetsGoBack { expected, found: first });
-        }
-        if entry.last_offset() >= self.span.segment_next {
-            return Some(Why::OffsetOutOfRange { base: self.span.segment, found: entry.last_offset() });
-        }
-        if let Some(found) = negative_epoch(entry) {
-            return Some(Why::EpochNegative { found });
-        }
-        match (entry.as_batch().and_then(Batch::leader_epoch), self.epochs.epoch_for(first)) {
-            (Some(found), Some(latest)) if found != latest => Some(Why::EpochGoesBack { latest, found }),
-            _ => None,
-        }
+        let Span { segment, segment_next, .. } = *self.span;
+        let expected = self.next.unwrap_or(segment);
+        Place { expected, segment, segment_next, epochs: Some(self.epochs) }.misfit(entry)
     }
 
     fn begins_past_ceiling(&self) -> bool {

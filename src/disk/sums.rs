@@ -167,13 +167,26 @@ impl Sums {
     ///
     /// [`BadBlock`] if they differ, if there are too many or too few of them, or if there is no such block.
     pub fn check(&self, block: u32, bytes: &[u8]) -> Result<(), BadBlock> {
-        let Range { start: from, end: to } = self.range(block);
+        let Range { start, end } = self.range(block);
         let computed = crc32fast::hash(bytes);
-        let stored = self.blocks.get(block as usize).copied();
-        if stored == Some(computed) && bytes.len() == (to - from) as usize {
-            return Ok(());
-        }
-        Err(BadBlock { from, to, stored: stored.unwrap_or(0), computed })
+        let outcome = self.check_crc(block, computed);
+        if bytes.len() == (end - start) as usize { outcome } else { outcome.and(Err(self.bad(block, computed))) }
+    }
+
+    /// Compares the checksum of all the bytes of a block with what it should be.
+    ///
+    /// # Errors
+    ///
+    /// [`BadBlock`] if they differ, or if there is no such block.
+    pub(crate) fn check_crc(&self, block: u32, computed: u32) -> Result<(), BadBlock> {
+        let is_good = self.blocks.get(block as usize) == Some(&computed);
+        if is_good { Ok(()) } else { Err(self.bad(block, computed)) }
+    }
+
+    fn bad(&self, block: u32, computed: u32) -> BadBlock {
+        let Range { start: from, end: to } = self.range(block);
+        let stored = self.blocks.get(block as usize).copied().unwrap_or(0);
+        BadBlock { from, to, stored, computed }
     }
 
     /// The bytes of the file.

@@ -8,10 +8,12 @@
 
 mod batches;
 mod output;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Range;
 
-use crate::disk::compact::batches::Batches;
+use crate::disk::compact::batches::{Batches, Witnesses};
 use crate::disk::compact::output::{Output, undo};
 use crate::disk::log_file::LogFile;
 use crate::disk::swap::Replaces;
@@ -228,9 +230,11 @@ impl<D: Disk> LogFile<D> {
         mapping: &mut Mapping,
     ) -> Result<Room, CompactFault> {
         let handle = self.handle(segment.files.log)?;
-        let mut batches = Batches::new(&handle.file, segment);
+        let mut batches = Batches::new(&handle.file, segment, self.witnesses(segment.base_offset)?);
         while let Some((entry, _)) = batches.next()? {
             if mapping.see(&entry)? == Room::Full {
+                // Other segments go by what is mapped, so it must be right.
+                batches.settle()?;
                 return Ok(Room::Full);
             }
         }
@@ -245,24 +249,33 @@ impl<D: Disk> LogFile<D> {
         let dir = DiskPath::root().entry(&self.partition);
         let disk = self.disk().clone();
         let outcome = self.write_group(&disk, &dir, inputs, end.unwrap_or(last.next_offset), cleaning);
-        let output = match outcome {
-            Ok(output) => output,
-            Err(fault) => {
-                if let Err(error) = undo(&disk, &dir, first.base_offset) {
-                    // What is left there would be taken for good by the next opening; until then nothing may change.
-                    self.log.give_up(format!("a compaction could not be undone: {error}"));
-                }
-                return Err(fault);
-            }
-        };
-        cleaning.report.bytes_after += u64::from(output.size);
+        let output = outcome.map_err(|fault| self.abandon(first.base_offset, fault))?;
+        let size = output.size;
+        self.put_in_place(inputs, output)?;
+        cleaning.report.bytes_after += u64::from(size);
         cleaning.report.segments_before += inputs.len();
         cleaning.report.segments_after += 1;
+        Ok(())
+    }
+
+    /// Puts what was written in the place of what it was made of.
+    fn put_in_place(&mut self, inputs: &[SegmentInfo], output: RecoveredSegment) -> Result<(), CompactFault> {
+        let base = output.base;
         let inputs = inputs.iter().map(|segment| (segment.base_offset, segment.files.log)).collect();
         let mut effects = Vec::new();
-        self.log.replace(Replacement { inputs, output }, &mut effects)?;
-        self.run(effects)?;
-        Ok(())
+        let replaced = self.log.replace(Replacement { inputs, output }, &mut effects);
+        replaced.map_err(|refused| self.abandon(base, refused.into()))?;
+        Ok(self.run(effects)?)
+    }
+
+    /// Removes what was written of the segment at `base`, which has not taken its place.
+    fn abandon(&mut self, base: Offset, fault: CompactFault) -> CompactFault {
+        let dir = DiskPath::root().entry(&self.partition);
+        if let Err(error) = undo(self.disk(), &dir, base) {
+            // What is left there would be taken for good by the next opening; until then nothing may change.
+            self.log.give_up(format!("a compaction could not be undone: {error}"));
+        }
+        fault
     }
 
     /// Writes what is left of a group, complete and durable, under names with `.swap`.
@@ -277,16 +290,17 @@ impl<D: Disk> LogFile<D> {
         let base = inputs.first().map_or(end, |first| first.base_offset);
         let mut output = Output::create(disk, dir, base)?;
         let mut cleaned = CleanedSegment::new(base, self.options.config.index_interval_bytes);
+        let limit = self.options.decompress_limit;
         for (at, segment) in inputs.iter().enumerate() {
             let upper = inputs.get(at + 1).map_or(segment.next_offset, |next| next.base_offset);
             let aborted = self.log.aborted(segment.base_offset, upper);
             cleaning.filter.begin_segment(aborted, segment.modified, cleaning.clean_modified);
             let handle = self.handle(segment.files.log)?;
-            let mut batches = Batches::new(&handle.file, segment);
+            let mut batches = Batches::new(&handle.file, segment, self.witnesses(segment.base_offset)?);
             while let Some((entry, bytes)) = batches.next()? {
                 let (filtered, aborted) = cleaning.filter.filter(&entry)?;
                 cleaning.report.bytes_before += bytes.len() as u64;
-                cleaning.report.records_before += count(&entry, self.options.decompress_limit)?;
+                cleaning.report.records_before += count(&entry, limit)?;
                 let kept = match filtered {
                     Filtered::Nothing => continue,
                     Filtered::Whole => (entry, bytes),
@@ -297,7 +311,7 @@ impl<D: Disk> LogFile<D> {
                 };
                 cleaned.push(&kept.0)?;
                 output.write(&kept.1)?;
-                cleaning.report.records_after += count(&kept.0, self.options.decompress_limit)?;
+                cleaning.report.records_after += count(&kept.0, limit)?;
                 if let Some(aborted) = aborted {
                     cleaned.push_aborted(&aborted);
                 }
@@ -308,6 +322,12 @@ impl<D: Disk> LogFile<D> {
         let note = Replaces { end, has_txn_index: cleaned.has_txn_index };
         output.finish(&cleaned, note)?;
         Ok(cleaned)
+    }
+
+    /// What a segment's bytes are compared with.
+    fn witnesses(&mut self, base: Offset) -> Result<Witnesses<'_>, DiskError> {
+        let sums = self.lanes.known_sums(base)?.map(|known| known.sums().clone());
+        Ok(Witnesses { sums, epochs: self.log.epochs() })
     }
 
     fn member(&mut self, segment: &SegmentInfo) -> Result<GroupMember, DiskError> {
