@@ -12,7 +12,7 @@ use super::FileDisk;
 use super::errno::{io_kind, kind, retry};
 use crate::disk::{DiskErrorKind, DiskPath, OpenHow};
 
-/// A held lock of a [`FileDisk`](crate::disk::FileDisk): advisory locks of the operating system on an open file. They go with the process.
+/// A held lock of a [`FileDisk`]: advisory locks of the operating system on an open file. They go with the process.
 ///
 /// Of the two kinds of lock that Linux has, both are taken: one belongs to the open file and keeps other instances of
 /// this library out, in this process too; the other belongs to the process and keeps a Kafka broker out.

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::MemDisk;
+use super::node::{FileNode, FileOp, PAGE, Seq, overwrite};
 use super::random::{Random, garbage};
-use super::rot::PAGE;
-use super::tree::{FileNode, FileOp, NameOp, Node, NodeId, Seq, Tree, overwrite};
+use super::tree::{NameOp, Node, NodeId, Tree};
 
 /// What a power loss leaves of what was not synced.
 #[derive(Clone, Debug, Eq, PartialEq)]

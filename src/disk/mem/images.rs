@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use super::MemDisk;
 use super::crash::{Choice, Item, ItemKind, Keep, Length, Rest, Torn, items, resolve};
 use super::faults::Faults;
+use super::node::PAGE;
 use super::random::Random;
-use super::rot::{PAGE, digest};
+use super::rot::digest;
 use super::tree::{NameOp, NodeId, Tree};
 use crate::time::Timestamp;
 

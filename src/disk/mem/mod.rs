@@ -2,9 +2,9 @@
 //!
 //! A [`MemDisk`] is one log directory, shared by its clones. It keeps what was synced apart from what only the page
 //! cache knows, so that a test can ask, at any moment, what a disk may hold after a power loss: one image by
-//! [`MemDisk::image`], all that are worth a look by [`MemDisk::images`]. Every call of [`Disk`](crate::disk::Disk) and [`DiskFile`](crate::disk::DiskFile) has a
-//! number, and each is a place where the process may stop ([`MemDisk::stop_at`]) or the call may fail
-//! ([`MemDisk::fail_at`]). Nothing is left to chance: seeds decide.
+//! [`MemDisk::image`], all that are worth a look by [`MemDisk::images`]. Every call of [`Disk`](crate::disk::Disk) and
+//! [`DiskFile`](crate::disk::DiskFile) has a number, and each is a place where the process may stop
+//! ([`MemDisk::stop_at`]) or the call may fail ([`MemDisk::fail_at`]). Nothing is left to chance: seeds decide.
 //!
 //! - May use: `time` and the seam itself.
 //! - Must not know: logs, batches, clocks (the date of a write is set by [`MemDisk::set_now`]).
@@ -30,6 +30,7 @@ mod calls;
 mod crash;
 mod faults;
 mod images;
+mod node;
 mod random;
 mod rot;
 #[cfg(test)]

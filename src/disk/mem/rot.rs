@@ -2,27 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::tree::{FileNode, Node, NodeId, ROOT, Tree, file_of};
+use super::node::FileNode;
+use super::random::mix;
+use super::tree::{DirNode, Node, NodeId, ROOT, Tree, file_of};
 use super::{MemDisk, State};
 use crate::disk::{DiskCall, DiskError, DiskErrorKind, DiskPath, EntryKind};
 use crate::time::Timestamp;
-
-/// The size of a page of the cache, in bytes.
-pub(super) const PAGE: u64 = 4096;
-
-impl FileNode {
-    /// Whether the pages of these bytes can be read.
-    pub(super) fn check_pages(&self, position: u64, len: u64) -> Result<(), DiskErrorKind> {
-        if len == 0 {
-            return Ok(());
-        }
-        let pages = position / PAGE..=(position + len - 1) / PAGE;
-        match self.bad_pages.range(pages).next() {
-            None => Ok(()),
-            Some(_) => Err(DiskErrorKind::Io { code: Some(5), message: "Input/output error".to_owned() }),
-        }
-    }
-}
 
 impl MemDisk {
     /// A disk with these files and nothing else, all durable. A name that ends in `/` is an empty directory.
@@ -34,7 +19,7 @@ impl MemDisk {
         let disk = Self::new();
         for (path, bytes) in contents {
             match path.strip_suffix('/') {
-                Some(dir) => disk.put_node(dir, Node::Dir(super::tree::DirNode::default())),
+                Some(dir) => disk.put_node(dir, Node::Dir(DirNode::default())),
                 None => disk.put_node(path, file_of(bytes.clone(), Timestamp::from_millis(0))),
             }
             .expect("the paths of the contents");
@@ -79,7 +64,7 @@ impl MemDisk {
     /// As [`put`](Self::put); and a file has bytes, so it is put there by that.
     pub fn put_foreign(&self, path: &str, kind: EntryKind) -> Result<(), DiskError> {
         match kind {
-            EntryKind::Dir => self.put_node(path, Node::Dir(super::tree::DirNode::default())),
+            EntryKind::Dir => self.put_node(path, Node::Dir(DirNode::default())),
             EntryKind::Symlink | EntryKind::Other => self.put_node(path, Node::Foreign(kind)),
             EntryKind::File { .. } => self.put(path, []),
         }
@@ -210,7 +195,7 @@ pub(super) fn digest(tree: &Tree) -> u64 {
             Node::Foreign(_) => (3, &[]),
         };
         for part in [kind, sum(path.as_bytes()), sum(bytes)] {
-            digest = super::random::mix(digest ^ part).wrapping_add(part);
+            digest = mix(digest ^ part).wrapping_add(part);
         }
     });
     digest

@@ -1,15 +1,14 @@
 //! The tree of a [`MemDisk`](super::MemDisk): what is durable, and what only the cache knows.
 //!
-//! A file has durable bytes, cached bytes, and the pending operations that lead from one to the other. A directory has
-//! a durable and a cached table of names; the pending name operations of all directories are one list, in the order
-//! in which they were asked for. Nothing here fails on purpose or counts calls: that is `faults`.
+//! A directory has a durable and a cached table of names; the pending name operations of all directories are one list,
+//! in the order in which they were asked for. What a file has is `node`'s. Nothing here fails on purpose or counts
+//! calls: that is `faults`.
 //!
-//! - Always true: the pending operations of a file, applied to its durable bytes, give its cached bytes, unless a
-//!   failed sync has dropped some of them.
+//! - Always true: the pending name operations, done in the durable tables, give the cached ones.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
+use super::node::{FILE_BYTES_MAX, FileNode, FileOp, Seq};
 use crate::disk::{DiskErrorKind, DiskPath, Entry, EntryKind};
 use crate::time::Timestamp;
 
@@ -19,9 +18,6 @@ pub(super) type NodeId = u64;
 pub(super) const ROOT: NodeId = 0;
 /// The longest name, in bytes, as on most file systems.
 const NAME_BYTES_MAX: usize = 255;
-/// The longest file, so that a position out of rot does not ask for all memory.
-const FILE_BYTES_MAX: u64 = 1 << 31;
-
 #[derive(Clone, Debug)]
 pub(super) struct Tree {
     pub(super) nodes: BTreeMap<NodeId, Node>,
@@ -31,34 +27,12 @@ pub(super) struct Tree {
     next_seq: u64,
 }
 
-/// The place of an operation in the order of all of them.
-pub(super) type Seq = u64;
-
 #[derive(Clone, Debug)]
 pub(super) enum Node {
     File(FileNode),
     Dir(DirNode),
     /// A symbolic link, a pipe: something that a disk has to refuse.
     Foreign(EntryKind),
-}
-
-#[derive(Clone, Debug, Default)]
-pub(super) struct FileNode {
-    pub(super) durable: Arc<Vec<u8>>,
-    pub(super) cached: Arc<Vec<u8>>,
-    pub(super) pending: Vec<(Seq, FileOp)>,
-    pub(super) modified: Option<Timestamp>,
-    /// Up to where blocks are given out, in bytes.
-    pub(super) allocated: u64,
-    pub(super) handles: u32,
-    /// Pages that cannot be read.
-    pub(super) bad_pages: BTreeSet<u64>,
-}
-
-#[derive(Clone, Debug)]
-pub(super) enum FileOp {
-    Write { position: u64, bytes: Arc<[u8]> },
-    SetLen(u64),
 }
 
 #[derive(Clone, Debug, Default)]
@@ -75,64 +49,6 @@ pub(super) enum NameOp {
 }
 
 type Done<T> = Result<T, DiskErrorKind>;
-
-impl FileNode {
-    fn new(bytes: Vec<u8>, now: Timestamp) -> Self {
-        let bytes = Arc::new(bytes);
-        let allocated = bytes.len() as u64;
-        Self { durable: bytes.clone(), cached: bytes, modified: Some(now), allocated, ..Self::default() }
-    }
-
-    pub(super) fn len(&self) -> u64 {
-        self.cached.len() as u64
-    }
-
-    /// Up to where the file holds space, in bytes.
-    pub(super) fn held(&self) -> u64 {
-        self.allocated.max(self.len())
-    }
-
-    /// Makes the cached bytes durable, except those that a failed sync has dropped.
-    fn sync(&mut self) {
-        let durable = Arc::make_mut(&mut self.durable);
-        for (_, op) in self.pending.drain(..) {
-            op.apply(durable);
-        }
-    }
-
-    /// Forgets cached bytes that are neither durable nor pending.
-    pub(super) fn evict(&mut self) {
-        let mut bytes = self.durable.as_ref().clone();
-        for (_, op) in &self.pending {
-            op.apply(&mut bytes);
-        }
-        self.cached = Arc::new(bytes);
-    }
-
-    /// Changes bytes behind the back of everyone: in the cache and on the disk.
-    pub(super) fn rewrite(&mut self, change: impl Fn(&mut Vec<u8>)) {
-        change(Arc::make_mut(&mut self.durable));
-        change(Arc::make_mut(&mut self.cached));
-    }
-}
-
-impl FileOp {
-    pub(super) fn apply(&self, bytes: &mut Vec<u8>) {
-        match self {
-            Self::Write { position, bytes: written } => overwrite(bytes, *position, written),
-            Self::SetLen(len) => bytes.resize(*len as usize, 0),
-        }
-    }
-}
-
-/// Puts `written` at `position` of `bytes`, with zeros in a gap in front of it.
-pub(super) fn overwrite(bytes: &mut Vec<u8>, position: u64, written: &[u8]) {
-    let (start, end) = (position as usize, position as usize + written.len());
-    if bytes.len() < end {
-        bytes.resize(end, 0);
-    }
-    bytes[start..end].copy_from_slice(written);
-}
 
 impl Tree {
     pub(super) fn new() -> Self {
@@ -309,13 +225,10 @@ impl Tree {
     pub(super) fn write(&mut self, id: NodeId, position: u64, bytes: &[u8], now: Timestamp) -> Done<()> {
         let end = position.checked_add(bytes.len() as u64).filter(|end| *end <= FILE_BYTES_MAX);
         let end = end.ok_or(DiskErrorKind::NoSpace)?;
-        let op = FileOp::Write { position, bytes: bytes.into() };
         let seq = self.seq();
         let file = self.file_mut(id)?;
-        op.apply(Arc::make_mut(&mut file.cached));
-        file.pending.push((seq, op));
+        file.change(seq, FileOp::Write { position, bytes: bytes.into() }, now);
         file.allocated = file.allocated.max(end);
-        file.modified = Some(now);
         Ok(())
     }
 
@@ -323,13 +236,10 @@ impl Tree {
         if len > FILE_BYTES_MAX {
             return Err(DiskErrorKind::NoSpace);
         }
-        let op = FileOp::SetLen(len);
         let seq = self.seq();
         let file = self.file_mut(id)?;
-        op.apply(Arc::make_mut(&mut file.cached));
-        file.pending.push((seq, op));
+        file.change(seq, FileOp::SetLen(len), now);
         file.allocated = file.allocated.min(len);
-        file.modified = Some(now);
         Ok(())
     }
 
