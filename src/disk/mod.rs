@@ -1,8 +1,21 @@
-//! Disks: the one seam between the log and the world.
+//! Disks: the one seam between the log and the world, and those who drive a log over it.
 //!
-//! [`Disk`] knows names, handles and bytes, and nothing of logs. One `Disk` is one log directory; every path is
-//! relative to it. [`MemDisk`] knows what was synced and can lose, tear, reorder, fail and fill up;
-//! [`FileDisk`] is the real file system.
+//! **The seam.** [`Disk`] knows names, handles and bytes, and nothing of logs. One `Disk` is one log directory; every path
+//! is relative to it. [`FileDisk`] is the real file system; [`MemDisk`] knows what was synced and can lose, tear, reorder,
+//! fail and fill up; [`OverlayDisk`] shows another disk and keeps every change to itself.
+//!
+//! **One directory.** [`LogDir`] holds the lock and what is said of all its logs: Kafka's checkpoints, and in a
+//! [`MarkFile`] what of each is surely on disk. [`dirs`] tells several directories apart.
+//!
+//! **One log.** [`LogFile`] opens it, performs what the [`Log`](crate::log::Log) asks for, and reads. Behind it, `open`
+//! puts right whatever happened before and leaves a [`RecoveryReport`]; `lanes` performs the ops in order, on the files
+//! that `handles` holds open; `log_read` and `reader` serve what was checked, in buffers of `pool`; `cut` and `compact`
+//! feed the leaves of `log` that must read; `swap` and `deleted` make a change of names survive a crash at any moment.
+//! [`Sums`] are the checksums of what a batch's own leaves open.
+//!
+//! - May use: `log`, `record` and the leaves; `file` and `map` the operating system, and nobody else here.
+//! - Must not know: clocks, threads. Whatever is a rule of a log is in `log`.
+//! - Always true: what is durable says so after a sync and not before; no byte of a file is served unchecked.
 
 mod block_sums;
 mod compact;
