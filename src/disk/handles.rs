@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::disk::{Disk, DiskError, DiskPath, OpenHow};
+use crate::disk::{Disk, DiskCall, DiskError, DiskErrorKind, DiskPath, OpenHow};
 use crate::log::{FileId, FileName};
 
 /// An open file of a log.
@@ -82,10 +82,10 @@ impl<D: Disk> Handles<D> {
             return Ok(Arc::clone(handle));
         }
         let name = self.names.get(&file).copied().ok_or_else(|| DiskError {
-            call: crate::disk::DiskCall::Open,
+            call: DiskCall::Open,
             path: self.dir.clone(),
             span: None,
-            kind: crate::disk::DiskErrorKind::NotFound,
+            kind: DiskErrorKind::NotFound,
         })?;
         self.make_room();
         let handle = Handle::new(self.disk.open(&self.path(name), OpenHow::Write)?, name);
@@ -127,12 +127,11 @@ impl<D: Disk> Handles<D> {
         self.names.remove(&file).is_some()
     }
 
-    /// Forgets whoever has this name.
-    pub(crate) fn forget_name(&mut self, name: FileName) {
-        let known = self.names.iter().find(|(_, known)| **known == name).map(|(file, _)| *file);
-        if let Some(file) = known {
-            self.forget(file);
-        }
+    /// Forgets whoever has this name. Answers its number.
+    pub(crate) fn forget_name(&mut self, name: FileName) -> Option<FileId> {
+        let file = self.names.iter().find(|(_, known)| **known == name).map(|(file, _)| *file)?;
+        self.forget(file);
+        Some(file)
     }
 
     /// How many files are open.

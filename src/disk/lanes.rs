@@ -37,7 +37,6 @@ pub(crate) struct Lanes<D: Disk> {
 const COPY_BYTES: usize = 1 << 20;
 /// How many segments are mapped at a time.
 const MAPS_MAX: usize = 16;
-
 /// How many index files are kept at a time.
 const INDEXES_MAX: usize = 64;
 
@@ -314,19 +313,21 @@ impl<D: Disk> Lanes<D> {
         if let FileName::Log(base) = remove.name {
             self.sums.removed(base);
         }
-        if let Some(file) = remove.file {
-            self.indexes.remove(&file);
-            self.maps.remove(&file);
-        }
         let may_go = match remove.file {
-            Some(file) => self.handles.forget(file),
+            Some(file) => {
+                self.let_go(file);
+                self.handles.forget(file)
+            }
             None => !self.handles.has_name(remove.name),
         };
-        if may_go { self.remove_name(remove.name) } else { Ok(()) }
+        if may_go { self.deleted.delete(&self.disk, &self.dir, remove.name) } else { Ok(()) }
     }
 
-    fn remove_name(&mut self, name: FileName) -> Result<(), DiskError> {
-        self.deleted.delete(&self.disk, &self.dir, name)
+    /// Keeps no bytes of a file that is gone: as long as a map stands, so do its blocks on the disk.
+    fn let_go(&mut self, file: FileId) {
+        self.indexes.remove(&file);
+        self.maps.remove(&file);
+        self.was_mapped.remove(&file);
     }
 
     fn put(&mut self, name: FileName, bytes: &Bytes) -> Result<(), DiskError> {
@@ -340,7 +341,9 @@ impl<D: Disk> Lanes<D> {
         for old in replaces {
             self.sums.removed(*old);
             for name in segment_names(*old) {
-                self.handles.forget_name(name);
+                if let Some(file) = self.handles.forget_name(name) {
+                    self.let_go(file);
+                }
             }
         }
         self.adopt(base, files);
@@ -394,4 +397,37 @@ pub(crate) fn replace<D: Disk>(disk: &D, dir: &DiskPath, name: &str, bytes: &[u8
     drop(file);
     disk.rename(&temporary, &dir.entry(name))?;
     disk.sync_dir(dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::{FileDisk, LogFile, OpenOptions, ReadMode};
+    use crate::id::TopicPartition;
+    use crate::log::{Cleanup, Isolation, LogConfig};
+    use crate::record::{BatchBuilder, Codec, NewRecord};
+    use crate::time::Timestamp;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+    #[test]
+    fn what_compaction_has_replaced_is_not_kept_mapped() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = LogConfig { cleanup: Cleanup::Compact, tail_cache_bytes: 0, ..LogConfig::default() };
+        let options = OpenOptions { config, read_mode: ReadMode::Map, ..OpenOptions::default() };
+        let partition = TopicPartition::parse("t-0").unwrap();
+        let (mut log, _) = LogFile::open(FileDisk::open(dir.path()).unwrap(), &partition, options, NOW).unwrap();
+        for _ in 0..3 {
+            let mut batch = BatchBuilder::new(Codec::None);
+            batch.push(&NewRecord::new(NOW, Some(b"key"), Some(b"value"))).unwrap();
+            log.append(NOW, &batch.build().unwrap()).unwrap();
+            log.roll(NOW).unwrap();
+        }
+        for offset in 0..3 {
+            log.read(Offset::new(offset), 1 << 20, Isolation::LogEnd).unwrap();
+        }
+        assert_eq!(log.lanes.maps.len(), 3);
+        log.compact_anyway(NOW).unwrap();
+        assert_eq!((log.lanes.maps.len(), log.lanes.was_mapped.len()), (0, 0));
+    }
 }
