@@ -11,7 +11,7 @@ use crate::disk::marks::{MARKS_FILE, MarkFile, MarksError};
 use crate::disk::open::{Known, OpenError, read_small};
 use crate::disk::{Disk, DiskError, DiskErrorKind, DiskPath, EntryKind};
 use crate::id::TopicPartition;
-use crate::log::{CleanShutdown, FlushedMark, OffsetCheckpoint};
+use crate::log::{CheckpointError, CleanShutdown, FlushedMark, OffsetCheckpoint};
 use crate::offset::Offset;
 
 /// Kafka's name of the lock.
@@ -64,12 +64,12 @@ impl<D: Disk> LogDir<D> {
             OpenError::Unreadable { file: MARKS_FILE.to_owned(), why: error.to_string() }
         })?;
         let mut unreadable = Vec::new();
-        let mut read = |name: &str| read_checkpoint(&disk, name, &mut unreadable);
+        let mut read = |name| read_checkpoint(&disk, name, &mut unreadable);
         let recovery_points = read(RECOVERY_POINTS)?;
         let high_watermarks = read(HIGH_WATERMARKS)?;
         let log_starts = read(LOG_STARTS)?;
         let cleaned = read(CLEANED)?;
-        for name in unreadable.iter().filter_map(|line| line.split_once(": ")).map(|(name, _)| name) {
+        for (name, _) in &unreadable {
             // What is noted anew must not take the place of what somebody may still be able to read.
             disk.rename(&root.entry(name), &root.entry(format!("{name}.unreadable"))).map_err(OpenError::Dir)?;
         }
@@ -80,7 +80,6 @@ impl<D: Disk> LogDir<D> {
             disk.remove(&root.entry(CLEAN)).map_err(OpenError::Dir)?;
             disk.sync_dir(&root).map_err(OpenError::Dir)?;
         }
-        let (open, closed) = (BTreeSet::new(), BTreeSet::new());
         Ok(Self {
             disk,
             _lock: lock,
@@ -92,9 +91,9 @@ impl<D: Disk> LogDir<D> {
             high_watermarks,
             log_starts,
             cleaned,
-            unreadable,
-            open,
-            closed,
+            unreadable: unreadable.iter().map(|(name, error)| format!("{name}: {error}")).collect(),
+            open: BTreeSet::new(),
+            closed: BTreeSet::new(),
         })
     }
 
@@ -186,6 +185,7 @@ impl<D: Disk> LogDir<D> {
         Ok(())
     }
 
+    /// Makes the marks of all logs durable, as they were last written.
     pub(crate) fn sync_marks(&mut self) -> Result<(), DiskError> {
         self.marks.sync()
     }
@@ -229,10 +229,14 @@ pub(crate) fn partitions<D: Disk>(disk: &D) -> Result<Vec<TopicPartition>, DiskE
 }
 
 /// A checkpoint that cannot be understood counts as missing: what it tells can be found out by reading more.
-fn read_checkpoint<D: Disk>(disk: &D, name: &str, unreadable: &mut Vec<String>) -> Result<OffsetCheckpoint, OpenError> {
+fn read_checkpoint<D: Disk>(
+    disk: &D,
+    name: &'static str,
+    unreadable: &mut Vec<(&'static str, CheckpointError)>,
+) -> Result<OffsetCheckpoint, OpenError> {
     let Some(bytes) = read_if_there(disk, name)? else { return Ok(OffsetCheckpoint::default()) };
     Ok(OffsetCheckpoint::parse(&bytes).unwrap_or_else(|error| {
-        unreadable.push(format!("{name}: {error}"));
+        unreadable.push((name, error));
         OffsetCheckpoint::default()
     }))
 }

@@ -145,11 +145,12 @@ impl Log {
     /// Writes what is known of producers, unless nothing has come since it was written last.
     pub(super) fn take_snapshot(&mut self, out: &mut Vec<Effect>) {
         let end = self.producers.end();
-        if self.snapshots.last().is_some_and(|last| end <= *last) || end == Offset::ZERO {
+        if end == Offset::ZERO {
             return;
         }
-        let bytes = ProducerSnapshot::encode(&self.producers).into();
-        self.emit(DiskOp::Put { name: FileName::Snapshot(end), bytes }, out);
+        let last = self.snapshots.last().copied();
+        let Some(bytes) = ProducerSnapshot::encode_after(&self.producers, last) else { return };
+        self.emit(DiskOp::Put { name: FileName::Snapshot(end), bytes: bytes.into() }, out);
         self.snapshots.insert(end);
         self.since_snapshot = 0;
     }

@@ -194,7 +194,10 @@ impl Tree {
             if target == node {
                 return Ok(());
             }
-            self.check_replaced(node, target, from.as_str().starts_with(&format!("{to}/")))?;
+            if from.as_str().starts_with(&format!("{to}/")) {
+                return Err(DiskErrorKind::NotEmpty);
+            }
+            self.check_replaced(node, target)?;
         }
         self.cached_names(from_dir)?.remove(from_name);
         self.cached_names(to_dir)?.insert(to_name.to_owned(), node);
@@ -205,9 +208,8 @@ impl Tree {
     }
 
     /// Whether a rename of `node` may replace `target`, as POSIX has it.
-    fn check_replaced(&self, node: NodeId, target: NodeId, target_holds_node: bool) -> Done<()> {
+    fn check_replaced(&self, node: NodeId, target: NodeId) -> Done<()> {
         match (self.nodes.get(&node), self.nodes.get(&target)) {
-            _ if target_holds_node => Err(DiskErrorKind::NotEmpty),
             (Some(Node::Dir(_)), Some(Node::Dir(dir))) if dir.cached.is_empty() => Ok(()),
             (Some(Node::Dir(_)), Some(Node::Dir(_))) => Err(DiskErrorKind::NotEmpty),
             (Some(Node::Dir(_)), _) => Err(DiskErrorKind::NotADirectory),
