@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as MapEntry;
+use std::ops::Range;
 
 use crate::disk::open::read_small;
 use crate::disk::sums::{BLOCK_BYTES, BadBlock, FileSum, IndexSums, Sums, SumsBuilder};
@@ -27,7 +28,41 @@ pub(crate) struct BlockSums {
 #[derive(Debug)]
 pub(crate) struct KnownSums {
     sums: Sums,
-    seen: Vec<bool>,
+    seen: Vec<Seen>,
+    hidden: BTreeMap<u32, BadBlock>,
+}
+
+/// What is known of a block.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Seen {
+    /// It was not compared yet.
+    Never,
+    /// It is what was written.
+    Good,
+    /// It is not, and what it holds accounts for that.
+    Explained,
+    /// It is not, and nothing that it holds accounts for that.
+    Hidden,
+}
+
+/// A block that is not what was written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Differing {
+    pub(crate) block: u32,
+    pub(crate) bad: BadBlock,
+    /// Whether it was looked into before, and nothing accounts for it.
+    pub(crate) is_hidden: bool,
+}
+
+/// What the sums say of some bytes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Vouch {
+    /// They are what was written.
+    Good,
+    /// Nothing: no sum covers them.
+    Nothing,
+    /// Their block is not what was written; whether they are is for others to say.
+    Suspect,
 }
 
 impl BlockSums {
@@ -157,9 +192,9 @@ pub(crate) fn read_sums<D: Disk>(disk: &D, dir: &DiskPath, base: Offset) -> Resu
 }
 
 impl KnownSums {
-    fn new(sums: Sums) -> Self {
-        let seen = vec![false; sums.block_count() as usize];
-        Self { sums, seen }
+    pub(crate) fn new(sums: Sums) -> Self {
+        let seen = vec![Seen::Never; sums.block_count() as usize];
+        Self { sums, seen, hidden: BTreeMap::new() }
     }
 
     /// The sums.
@@ -167,42 +202,71 @@ impl KnownSums {
         &self.sums
     }
 
-    /// Compares the blocks that `bytes`, read at `from`, are part of and that were never compared before. What is
-    /// missing of a block is read. Answers the first that differs.
+    /// Compares the blocks that hold the bytes of `range` and that were never compared before. What is missing of a
+    /// block in `buffer`, whose bytes stand at `buffer_at`, is read. Answers the first that differs unaccountedly.
     pub(crate) fn compare<F: DiskFile>(
         &mut self,
         file: &F,
-        from: u32,
-        bytes: &[u8],
-    ) -> Result<Option<(u32, BadBlock)>, DiskError> {
-        let to = from.saturating_add(bytes.len() as u32).min(self.sums.log_len());
-        let mut at = from;
-        while let Some(block) = self.sums.block_at(at).filter(|_| at < to) {
-            let range = self.sums.range(block);
-            at = range.end;
-            if self.seen[block as usize] {
-                continue;
+        range: Range<u32>,
+        (buffer_at, buffer): (u32, &[u8]),
+    ) -> Result<Option<Differing>, DiskError> {
+        for block in self.blocks(&range) {
+            match self.seen[block as usize] {
+                Seen::Never => {}
+                Seen::Good | Seen::Explained => continue,
+                Seen::Hidden => {
+                    return Ok(self.hidden.get(&block).map(|bad| Differing { block, bad: *bad, is_hidden: true }));
+                }
             }
-            let inside = range.start >= from && range.end <= to;
-            let outcome = if inside {
-                self.sums.check(block, &bytes[(range.start - from) as usize..(range.end - from) as usize])
-            } else {
-                let mut whole = vec![0; (range.end - range.start) as usize];
-                let read = file.read_full(u64::from(range.start), &mut whole)?;
-                self.sums.check(block, &whole[..read])
+            let range = self.sums.range(block);
+            let from = range.start.checked_sub(buffer_at).map(|from| from as usize);
+            let inside = from.and_then(|from| buffer.get(from..from + range.len()));
+            let outcome = match inside {
+                Some(bytes) => self.sums.check(block, bytes),
+                None => {
+                    let mut whole = vec![0; range.len()];
+                    let read = file.read_full(u64::from(range.start), &mut whole)?;
+                    self.sums.check(block, &whole[..read])
+                }
             };
             match outcome {
-                Ok(()) => self.seen[block as usize] = true,
-                Err(bad) => return Ok(Some((block, bad))),
+                Ok(()) => self.seen[block as usize] = Seen::Good,
+                Err(bad) => return Ok(Some(Differing { block, bad, is_hidden: false })),
             }
         }
         Ok(None)
     }
 
+    /// What is known of these bytes by now.
+    pub(crate) fn vouch(&self, range: Range<u32>) -> Vouch {
+        if range.end > self.sums.log_len() {
+            return Vouch::Nothing;
+        }
+        let is_good = |block: u32| self.seen.get(block as usize) == Some(&Seen::Good);
+        if self.blocks(&range).all(is_good) { Vouch::Good } else { Vouch::Suspect }
+    }
+
     /// The block differs, and what it holds accounts for that: each of its batches is judged by itself.
     pub(crate) fn accept(&mut self, block: u32) {
         if let Some(seen) = self.seen.get_mut(block as usize) {
-            *seen = true;
+            *seen = Seen::Explained;
+        }
+    }
+
+    /// The block differs, and nothing that it holds accounts for that: nothing of it is believed.
+    pub(crate) fn condemn(&mut self, block: u32, bad: BadBlock) {
+        if let Some(seen) = self.seen.get_mut(block as usize) {
+            *seen = Seen::Hidden;
+            self.hidden.insert(block, bad);
+        }
+    }
+
+    /// The blocks that hold these bytes, as far as there are any.
+    fn blocks(&self, range: &Range<u32>) -> Range<u32> {
+        let last = range.end.min(self.sums.log_len()).saturating_sub(1);
+        match (self.sums.block_at(range.start), self.sums.block_at(last)) {
+            (Some(first), Some(last)) => first..last + 1,
+            _ => 0..0,
         }
     }
 }

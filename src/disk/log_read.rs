@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::disk::log_file::{LogFile, ReadMode};
-use crate::disk::reader::{ReadFault, Source, read_span};
+use crate::disk::reader::{Hint, ReadFault, Source, read_span};
 use crate::disk::sums::FileSum;
 use crate::disk::{Disk, DiskError, DiskFile};
 use crate::epoch::LeaderEpoch;
@@ -194,10 +194,7 @@ impl<D: Disk> LogFile<D> {
     }
 
     fn read_file(&mut self, span: &Span) -> Result<Vec<Entry>, FetchError> {
-        let hint = match span.position {
-            0 => self.position_hint(span)?,
-            known => known,
-        };
+        let hint = self.hint(span)?;
         let handle = self.handle(span.file)?;
         // What may still be cut still has its indexes in memory.
         let sealed = self.log.indexes_of(span.segment).is_none();
@@ -211,17 +208,22 @@ impl<D: Disk> LogFile<D> {
         Ok(read_span(&source, span, hint, self.log.epochs(), sums)?)
     }
 
-    /// From where in a sealed segment to walk: what its index file says. Whatever it says is only a hint.
-    fn position_hint(&mut self, span: &Span) -> Result<u32, FetchError> {
-        if self.log.indexes_of(span.segment).is_some() || span.from <= span.segment {
-            return Ok(0);
+    /// From where in a segment to walk: what its index says. Whatever it says is only a hint.
+    fn hint(&mut self, span: &Span) -> Result<Hint, FetchError> {
+        let start = Hint { position: 0, offset: span.segment };
+        if span.from <= span.segment {
+            return Ok(start);
         }
-        let Some(segment) = self.log.segments().find(|segment| segment.base_offset == span.segment) else {
-            return Ok(0);
+        let (offset, position) = match self.log.indexes_of(span.segment) {
+            Some(indexes) => indexes.offset.lookup(span.from),
+            None => {
+                let segment = self.log.segments().find(|segment| segment.base_offset == span.segment);
+                let Some(file) = segment.map(|segment| segment.files.index) else { return Ok(start) };
+                let bytes = self.index_bytes(span.segment, file)?;
+                OffsetIndexView::new(span.segment, &bytes).map_or((span.segment, 0), |view| view.lookup(span.from))
+            }
         };
-        let bytes = self.index_bytes(span.segment, segment.files.index)?;
-        let position = OffsetIndexView::new(span.segment, &bytes).map_or(0, |view| view.lookup(span.from).1);
-        Ok(if position < span.end { position } else { 0 })
+        Ok(if position < span.end { Hint { position, offset } } else { start })
     }
 
     /// The bytes of a sealed segment's index; none if it is not there, since it is only a cache.

@@ -40,6 +40,7 @@ mod pool;
 mod reader;
 mod report;
 mod sums;
+mod suspect;
 mod swap;
 mod topic_id;
 

@@ -4,15 +4,22 @@
 //! a place where no batch begins, or one behind the wanted offset, is noticed, and the walk starts again from the front
 //! of the segment.
 //!
-//! The checksum of a batch leaves its base offset, length, epoch and magic open. So the order is checked too: each batch
-//! begins where the one in front of it ended or later, ends before the next one begins and before the segment ends, and
-//! has the leader epoch that the log knows for its offset.
+//! The checksum of a batch leaves its base offset, length, epoch and magic open. The sums of a sealed segment's blocks
+//! vouch for them. Where there are none, the order is checked instead: each batch begins where the one in front of it
+//! ended or later, ends before the next one begins and before the segment ends, and has the leader epoch that the log
+//! knows for its offset.
 
-use bytes::{Bytes, BytesMut};
+#[cfg(test)]
+mod tests;
 
-use crate::disk::block_sums::KnownSums;
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use crate::disk::block_sums::{Differing, KnownSums, Vouch};
 use crate::disk::place::Place;
 use crate::disk::pool::Pool;
+use crate::disk::suspect::{OPEN_BYTES, Reason, SEARCH_BYTES_MAX, end_by_checksum, may_begin, reason_of};
 use crate::disk::{DiskError, DiskFile};
 use crate::log::{EpochCache, Span, Why, base_of};
 use crate::offset::Offset;
@@ -53,6 +60,13 @@ pub(crate) struct Source<'a, F> {
     pub(crate) pool: &'a Pool,
 }
 
+/// What an index said: a batch begins there, and it or one behind it ends at the offset.
+#[derive(Clone, Copy)]
+pub(crate) struct Hint {
+    pub(crate) position: u32,
+    pub(crate) offset: Offset,
+}
+
 /// Reads what `span` names, starting at `hint`, which must be the place of a batch or is found not to be.
 ///
 /// Answers whole batches: the first one that ends at or above `span.from`, then more up to `span.bytes_max` bytes,
@@ -60,26 +74,55 @@ pub(crate) struct Source<'a, F> {
 ///
 /// # Errors
 ///
-/// [`ReadFault`]; a corrupt batch in front of the wanted one is stepped over if a good one follows.
+/// [`ReadFault`]. Corrupt batches in front of the wanted one are stepped over: by their length, if a batch begins there,
+/// else to where their checksum says that they end. Only if neither tells, or the wanted one is corrupt or nowhere behind
+/// them, the first of them is the error.
 pub(crate) fn read_span<F: DiskFile>(
     source: &Source<'_, F>,
     span: &Span,
-    hint: u32,
+    hint: Hint,
     epochs: &EpochCache,
     mut sums: Option<&mut KnownSums>,
 ) -> Result<Vec<Entry>, ReadFault> {
-    let again = sums.as_deref_mut();
-    let (buffer, buffer_at) = source.map.map_or((Bytes::new(), hint), |map| (map.clone(), 0));
-    let (file, pool, mapped) = (source.file, source.pool, source.map.is_some());
-    let mut walk = Walk { file, pool, span, epochs, sums: again, mapped, buffer, buffer_at, at: hint, next: None };
+    let mut walk = Walk::new(source, span, hint, epochs, sums.as_deref_mut());
+    let at_hint = match walk.first() {
+        Ok(Some(first)) => return walk.collect(first),
+        Ok(None) => None,
+        Err(fault @ ReadFault::Corrupt { .. }) => Some(fault),
+        Err(fault) => return Err(fault),
+    };
+    if hint.position == 0 {
+        return at_hint.map_or(Ok(Vec::new()), Err);
+    }
+    // A hint that leads nowhere says nothing about the segment.
+    let start = Hint { position: 0, offset: span.segment };
+    let mut walk = Walk::new(source, span, start, epochs, sums);
     match walk.first() {
         Ok(Some(first)) => walk.collect(first),
-        Ok(None) if hint == 0 => Ok(Vec::new()),
-        // A hint that leads nowhere says nothing about the segment.
-        Ok(None) | Err(ReadFault::Corrupt { .. }) if hint > 0 => read_span(source, span, 0, epochs, sums),
         Ok(None) => Ok(Vec::new()),
-        Err(fault) => Err(fault),
+        Err(fault) => Err(nearer(hint, at_hint, fault)),
     }
+}
+
+/// Of two faults, one met from the hint on and one from the front, the one that tells of what was wanted: the walk from
+/// the front may not even have come as far as the hint.
+fn nearer(hint: Hint, at_hint: Option<ReadFault>, from_front: ReadFault) -> ReadFault {
+    match (&from_front, at_hint) {
+        // What the file ends in front of is nowhere else.
+        (ReadFault::Corrupt { why: Why::Torn { .. }, .. }, _) => from_front,
+        (ReadFault::Corrupt { position, .. }, Some(at_hint)) if *position < hint.position => at_hint,
+        _ => from_front,
+    }
+}
+
+/// A batch that a walk has passed.
+#[derive(Clone, Copy)]
+struct Front {
+    at: u32,
+    /// The offset due there.
+    due: Offset,
+    /// Whether more than its own header says where it ends.
+    is_sure: bool,
 }
 
 /// A walk over the batches of one segment.
@@ -94,31 +137,98 @@ struct Walk<'a, F> {
     buffer: Bytes,
     buffer_at: u32,
     at: u32,
+    hint: Hint,
+    /// Whether a batch was met that the hint's offset is of.
+    hint_is_borne_out: bool,
+    /// Whether a header was believed that nothing vouches for.
+    believed: bool,
     /// The offset behind the batch in front, once there was one.
     next: Option<Offset>,
+    /// The same of the last batch in front whose header is surely what was written.
+    floor: Offset,
+    /// The batch in front.
+    front: Option<Front>,
+    /// The last place behind which the walk went, where a batch begins.
+    passed: u32,
+    /// How many bytes may still be looked through for where a batch ends.
+    budget: u32,
+    /// The first corrupt batch that was stepped over and may hold what is wanted.
+    bad: Option<ReadFault>,
 }
 
-impl<F: DiskFile> Walk<'_, F> {
+impl<'a, F: DiskFile> Walk<'a, F> {
+    fn new(
+        source: &'a Source<'_, F>,
+        span: &'a Span,
+        hint: Hint,
+        epochs: &'a EpochCache,
+        sums: Option<&'a mut KnownSums>,
+    ) -> Self {
+        let (buffer, buffer_at) = source.map.map_or((Bytes::new(), hint.position), |map| (map.clone(), 0));
+        Self {
+            file: source.file,
+            pool: source.pool,
+            span,
+            epochs,
+            sums,
+            mapped: source.map.is_some(),
+            buffer,
+            buffer_at,
+            at: hint.position,
+            hint,
+            hint_is_borne_out: hint.position == 0,
+            believed: false,
+            next: None,
+            floor: span.segment,
+            front: None,
+            passed: 0,
+            budget: SEARCH_BYTES_MAX,
+            bad: None,
+        }
+    }
+
     /// The first batch that ends at or above the wanted offset; `None` if the segment has none.
     fn first(&mut self) -> Result<Option<Entry>, ReadFault> {
         while self.at < self.span.end {
-            match self.skip()? {
-                Skipped::Below(size, next) => {
-                    self.at += size;
-                    self.next = Some(next);
-                }
-                Skipped::Wanted => {
-                    let entry = self.entry()?;
-                    // A hint behind the wanted offset: what is in front of it was never looked at.
-                    let base = base_of(&entry);
-                    if self.next.is_none() && self.at > 0 && base > self.span.from {
-                        return Err(self.corrupt(Why::OffsetsGoBack { expected: self.span.from, found: base }));
-                    }
-                    return Ok(Some(entry));
-                }
+            let outcome = match self.skip() {
+                Ok(Skipped::Below) => continue,
+                Ok(Skipped::Wanted) => self.entry(),
+                Err(fault) => Err(fault),
+            };
+            let fault = match outcome {
+                Ok(entry) => return self.follows_on(entry).map(Some),
+                Err(fault @ ReadFault::Corrupt { .. }) => fault,
+                Err(fault) => return Err(fault),
+            };
+            let is_known = self.bad.is_some();
+            let fault = self.bad.get_or_insert(fault).clone();
+            if let Some(earlier) = self.look_back()? {
+                self.bad = Some(if is_known { fault } else { earlier });
+            } else if !self.step_over()? {
+                break;
             }
         }
-        Ok(None)
+        self.bad.take().map_or(Ok(None), Err)
+    }
+
+    /// Whether nothing can be missing in front of the first batch at or above the wanted offset.
+    fn follows_on(&mut self, entry: Entry) -> Result<Entry, ReadFault> {
+        let base = base_of(&entry);
+        if base <= self.span.from {
+            return Ok(entry);
+        }
+        if let Some(bad) = self.bad.take() {
+            return Err(bad);
+        }
+        if let Some(fault) = self.fault_in_front()? {
+            return Err(fault);
+        }
+        // A hint behind the wanted offset, where what is in front was never looked at; or a header that lies.
+        let unseen = self.next.is_none() && self.at > 0;
+        if unseen || (self.believed && !self.hint_is_borne_out) {
+            return Err(self.corrupt(Why::OffsetsGoBack { expected: self.span.from, found: base }));
+        }
+        Ok(entry)
     }
 
     /// The batches from `first` on, as many as are wanted.
@@ -154,6 +264,10 @@ impl<F: DiskFile> Walk<'_, F> {
     /// The last batch must end before what follows it begins, or it claims offsets that are not its own.
     fn check_follower(&mut self, found: &mut Vec<Entry>) -> Result<(), ReadFault> {
         let Some(last) = found.last().map(Entry::last_offset) else { return Ok(()) };
+        if self.next == Some(self.floor) {
+            // The sums vouch for it; then it is the one behind that is wrong.
+            return Ok(());
+        }
         self.fill(Header::BYTES as u32, Header::BYTES as u32)?;
         let following = self.header_here().and_then(|header| Offset::from_i64(header.base_offset));
         let limit = if self.at < self.span.end { following } else { Some(self.span.segment_next) };
@@ -170,31 +284,106 @@ impl<F: DiskFile> Walk<'_, F> {
     }
 
     fn pass(&mut self, entry: &Entry) {
-        self.at += entry.size();
-        self.next = Some(entry.next_offset());
+        let vouch = self.vouch_here();
+        self.step(entry.size(), base_of(entry), entry.next_offset(), vouch);
+        self.front = self.front.map(|front| Front { is_sure: true, ..front });
     }
 
-    /// Looks at the header here alone: whether its batch ends below what is wanted.
+    /// Goes on behind a batch, by its header.
+    fn step(&mut self, size: u32, first: Offset, next: Offset, vouch: Vouch) {
+        self.hint_is_borne_out |= (first..next).contains(&self.hint.offset);
+        let is_sure = vouch == Vouch::Good;
+        self.front = Some(Front { at: self.at, due: self.expected(vouch), is_sure });
+        self.passed = self.at;
+        self.at += size;
+        self.next = Some(next);
+        if is_sure {
+            self.floor = next;
+        }
+    }
+
+    /// Goes past the batch here if it ends below what is wanted. Looks at its header alone, unless that is suspect.
     fn skip(&mut self) -> Result<Skipped, ReadFault> {
         self.fill(Header::BYTES as u32, self.span.bytes_max.saturating_add(WALK_BYTES).min(READ_BYTES_MAX))?;
-        let Some(header) = self.header_here().filter(|header| header.magic == 2) else {
-            return self.skip_legacy();
+        let header = self.header_here().filter(|header| header.magic == 2);
+        let vouch = if header.is_some() { self.compare()? } else { Vouch::Nothing };
+        let Some(header) = header.filter(|_| vouch != Vouch::Suspect) else {
+            return self.skip_whole();
         };
-        let ends = Offset::from_i64(header.base_offset)
-            .and_then(|base| base.checked_advance(u64::try_from(header.last_offset_delta).ok()?));
-        let size = self.size_here();
-        match (ends, size) {
-            (Some(last), Some(size)) if last < self.span.from && self.next.unwrap_or(self.span.segment) <= last => {
-                Ok(Skipped::Below(size, last.advance(1)))
+        let base = Offset::from_i64(header.base_offset);
+        let last = base.and_then(|base| base.checked_advance(u64::try_from(header.last_offset_delta).ok()?));
+        match (base, last, self.size_here()) {
+            (Some(base), Some(last), Some(size)) if last < self.span.from && self.expected(vouch) <= last => {
+                self.believed |= vouch != Vouch::Good;
+                self.step(size, base, last.advance(1), vouch);
+                self.bad = None;
+                Ok(Skipped::Below)
             }
             _ => Ok(Skipped::Wanted),
         }
     }
 
-    fn skip_legacy(&mut self) -> Result<Skipped, ReadFault> {
+    fn skip_whole(&mut self) -> Result<Skipped, ReadFault> {
         let entry = self.entry()?;
-        let below = entry.last_offset() < self.span.from;
-        Ok(if below { Skipped::Below(entry.size(), entry.next_offset()) } else { Skipped::Wanted })
+        if entry.last_offset() >= self.span.from {
+            return Ok(Skipped::Wanted);
+        }
+        self.pass(&entry);
+        self.bad = None;
+        Ok(Skipped::Below)
+    }
+
+    /// What is wrong with the batch in front, if only its header was believed.
+    fn fault_in_front(&mut self) -> Result<Option<ReadFault>, ReadFault> {
+        let Some(front) = self.front.filter(|front| !front.is_sure) else { return Ok(None) };
+        let here = (self.at, self.next);
+        (self.at, self.next) = (front.at, Some(front.due));
+        let outcome = self.fill(Header::BYTES as u32, WALK_BYTES).and_then(|()| self.entry());
+        (self.at, self.next) = here;
+        match outcome {
+            Ok(_) => Ok(None),
+            Err(fault @ ReadFault::Corrupt { .. }) => Ok(Some(fault)),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// What is here may look wrong only because a wrong header in front was believed. Answers what is wrong with that,
+    /// and goes to where the walk can begin anew.
+    fn look_back(&mut self) -> Result<Option<ReadFault>, ReadFault> {
+        let Some(front @ Front { due, .. }) = self.front else { return Ok(None) };
+        let Some(fault) = self.fault_in_front()? else { return Ok(None) };
+        self.fill(OPEN_BYTES, WALK_BYTES)?;
+        let is_place = may_begin(self.span, due, self.at, &self.here());
+        let behind = if is_place {
+            Some(self.at)
+        } else {
+            end_by_checksum(self.file, self.span, due, front.at, &mut self.budget)?
+        };
+        let Some(behind) = behind else { return Ok(None) };
+        (self.at, self.next, self.front) = (behind, Some(due), None);
+        Ok(Some(fault))
+    }
+
+    /// Goes behind a corrupt batch, if anything tells where that is.
+    fn step_over(&mut self) -> Result<bool, ReadFault> {
+        let (at, floor) = (self.at, self.next.unwrap_or(self.floor));
+        (self.passed, self.front) = (at, None);
+        if let Some(size) = self.size_here() {
+            self.at = at + size;
+            self.fill(OPEN_BYTES, WALK_BYTES)?;
+            if self.at == self.span.end || may_begin(self.span, floor, self.at, &self.here()) {
+                return Ok(true);
+            }
+            self.at = at;
+        }
+        let behind = end_by_checksum(self.file, self.span, floor, at, &mut self.budget)?;
+        self.at = behind.unwrap_or(at);
+        Ok(behind.is_some())
+    }
+
+    /// From which offset on a batch may stand here. What the sums vouch for need not bow to what they do not.
+    fn expected(&self, vouch: Vouch) -> Offset {
+        if vouch == Vouch::Good { self.floor } else { self.next.unwrap_or(self.floor) }
     }
 
     /// The whole batch here, checked.
@@ -203,20 +392,32 @@ impl<F: DiskFile> Walk<'_, F> {
         self.fill(size, size)?;
         let entry = match Entry::parse(&self.here()) {
             Ok(entry) => entry,
-            Err(BatchError::Incomplete { needed, found }) => return Err(self.corrupt(Why::Torn { needed, found })),
+            Err(BatchError::Incomplete { needed, found }) => return Err(self.torn(needed, found)?),
             Err(error) => return Err(self.corrupt(Why::Batch(error))),
         };
-        match self.misplaced(&entry) {
+        let vouch = self.compare()?;
+        let Span { segment, segment_next, .. } = *self.span;
+        let epochs = (vouch != Vouch::Good).then_some(self.epochs);
+        let place = Place { expected: self.expected(vouch), segment, segment_next, epochs };
+        match place.misfit(&entry) {
             Some(why) => Err(self.corrupt(why)),
             None => Ok(entry),
         }
     }
 
-    /// What is wrong with the fields that the checksum does not cover.
-    fn misplaced(&self, entry: &Entry) -> Option<Why> {
-        let Span { segment, segment_next, .. } = *self.span;
-        let expected = self.next.unwrap_or(segment);
-        Place { expected, segment, segment_next, epochs: Some(self.epochs) }.misfit(entry)
+    /// The file, or the segment, ends in the batch here; or somebody has cut the file in front of it.
+    fn torn(&self, needed: u64, found: u64) -> Result<ReadFault, DiskError> {
+        let len = self.file.len()?;
+        match self.front {
+            Some(Front { at: position, due: offset, .. })
+                if (u64::from(position)..u64::from(self.at)).contains(&len) =>
+            {
+                let (needed, found) = (u64::from(self.at - position), len - u64::from(position));
+                let (segment, why) = (self.span.segment, Why::Torn { needed, found });
+                Ok(ReadFault::Corrupt { segment, position, offset, why })
+            }
+            Some(_) | None => Ok(self.corrupt(Why::Torn { needed, found })),
+        }
     }
 
     fn begins_past_ceiling(&self) -> bool {
@@ -238,17 +439,16 @@ impl<F: DiskFile> Walk<'_, F> {
     }
 
     fn here(&self) -> Bytes {
-        let from = (self.at - self.buffer_at) as usize;
-        self.buffer.slice(from.min(self.buffer.len())..)
+        // A step back, after a look ahead: the buffer may lie behind.
+        let Some(from) = self.at.checked_sub(self.buffer_at) else { return Bytes::new() };
+        self.buffer.slice((from as usize).min(self.buffer.len())..)
     }
 
     /// Makes at least `min` bytes from here on available, as far as the segment has them, by reading `wanted`.
     fn fill(&mut self, min: u32, wanted: u32) -> Result<(), ReadFault> {
         let left = self.span.end - self.at;
         if self.mapped {
-            let to = self.at as usize + min.min(left) as usize;
-            let seen = self.buffer.slice((self.at as usize).min(self.buffer.len())..to.min(self.buffer.len()));
-            return self.compare(self.at, &seen);
+            return Ok(());
         }
         if self.here().len() >= min.min(left) as usize {
             return Ok(());
@@ -258,21 +458,41 @@ impl<F: DiskFile> Walk<'_, F> {
         let mut bytes = self.pool.take(wanted.max(min).min(left) as usize);
         let read = self.file.read_full(u64::from(self.at), bytes.bytes_mut())?;
         (self.buffer, self.buffer_at) = (bytes.freeze(read), self.at);
-        self.compare(self.at, &self.buffer.clone())
+        Ok(())
     }
 
-    /// Compares what was just read with the sums of its blocks, if there are any.
-    fn compare(&mut self, from: u32, bytes: &Bytes) -> Result<(), ReadFault> {
+    /// Compares what the checksum of the batch here leaves open with the sums of its blocks, if there are any.
+    fn compare(&mut self) -> Result<Vouch, ReadFault> {
+        let range = self.open_bytes();
         while let Some(sums) = self.sums.as_deref_mut() {
-            let Some((block, bad)) = sums.compare(self.file, from, bytes)? else { break };
-            if !is_explained(self.file, bad.from, bad.to)? {
-                let why = Why::Block { stored: bad.stored, computed: bad.computed };
-                let (segment, position) = (self.span.segment, bad.from);
-                return Err(ReadFault::Corrupt { segment, position, offset: self.next.unwrap_or(segment), why });
+            let buffer = (self.buffer_at, &self.buffer[..]);
+            let Some(Differing { block, bad, is_hidden }) = sums.compare(self.file, range.clone(), buffer)? else {
+                break;
+            };
+            // From a place where a batch begins; at worst, from the front.
+            let from = [self.at, self.passed].into_iter().find(|at| *at <= bad.from).unwrap_or(0);
+            match if is_hidden { Reason::Hidden } else { reason_of(self.file, &bad, from)? } {
+                Reason::Batch => sums.accept(block),
+                // It is whole up to there, for all that is known; whoever gets to the end finds it.
+                Reason::End => break,
+                Reason::Hidden => {
+                    sums.condemn(block, bad);
+                    let why = Why::Block { stored: bad.stored, computed: bad.computed };
+                    let offset = self.next.unwrap_or(self.floor);
+                    return Err(ReadFault::Corrupt { segment: self.span.segment, position: bad.from, offset, why });
+                }
             }
-            sums.accept(block);
         }
-        Ok(())
+        Ok(self.vouch_here())
+    }
+
+    /// What the sums are known to say of the batch here.
+    fn vouch_here(&self) -> Vouch {
+        self.sums.as_deref().map_or(Vouch::Nothing, |sums| sums.vouch(self.open_bytes()))
+    }
+
+    fn open_bytes(&self) -> Range<u32> {
+        self.at..self.at.saturating_add(OPEN_BYTES).min(self.span.end)
     }
 
     fn corrupt(&self, why: Why) -> ReadFault {
@@ -281,31 +501,9 @@ impl<F: DiskFile> Walk<'_, F> {
     }
 }
 
-/// Whether a batch that reaches into these bytes is bad by its own checksum or header. Then the block differs because of
-/// it, and the other batches of the block are good if they are good by themselves. If none is, it must be one of the
-/// header bytes that no batch's checksum covers, and nobody knows of which batch.
-fn is_explained<F: DiskFile>(file: &F, from: u32, to: u32) -> Result<bool, DiskError> {
-    let mut at = 0;
-    while at < to {
-        let mut front = [0; Header::BYTES];
-        let read = file.read_full(u64::from(at), &mut front)?;
-        let length = i32::from_be_bytes([front[8], front[9], front[10], front[11]]);
-        let size = u32::try_from(length).ok().and_then(|length| length.checked_add(Header::LOG_OVERHEAD as u32));
-        let Some(size) = size.filter(|_| read > Header::LOG_OVERHEAD) else { return Ok(true) };
-        if at.saturating_add(size) > from {
-            let mut bytes = BytesMut::zeroed(size as usize);
-            let read = file.read_full(u64::from(at), &mut bytes)?;
-            bytes.truncate(read);
-            if Entry::parse(&bytes.freeze()).is_err() {
-                return Ok(true);
-            }
-        }
-        at = at.saturating_add(size);
-    }
-    Ok(false)
-}
-
 enum Skipped {
-    Below(u32, Offset),
+    /// It lies behind.
+    Below,
+    /// It ends at or above what is wanted, or may.
     Wanted,
 }

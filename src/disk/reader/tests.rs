@@ -1,0 +1,209 @@
+//! Reads of a segment that is not what was written.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::disk::sums::{IndexSums, SumsBuilder};
+use crate::disk::{Disk, DiskPath, MemDisk, OpenHow};
+use crate::epoch::LeaderEpoch;
+use crate::log::{FileId, MaxTimestamp, SegmentFacts};
+use crate::record::{BatchBuilder, Codec, NewRecord};
+use crate::time::Timestamp;
+
+/// The first offset of the segments here.
+const BASE: u64 = 100;
+
+/// A segment of batches of two records each, one behind the other, in leader epoch 1.
+struct Segment {
+    bytes: Vec<u8>,
+    /// Where the batches begin.
+    starts: Vec<u32>,
+    epochs: EpochCache,
+}
+
+/// What vouches for the segment's bytes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum By {
+    Sums,
+    Nobody,
+}
+
+impl Segment {
+    fn of(batches: u64, value_bytes: usize) -> Self {
+        let (mut bytes, mut starts) = (Vec::new(), Vec::new());
+        for number in 0..batches {
+            let mut builder = BatchBuilder::new(Codec::None);
+            for record in 0..2 {
+                let value = vec![b'a' + ((number * 2 + record) % 26) as u8; value_bytes];
+                builder.push(&NewRecord::new(Timestamp::from_millis(1000), None, Some(&value))).unwrap();
+            }
+            let batch = builder.build().unwrap();
+            let batch = batch.stamped(Offset::new(BASE + 2 * number), Some(LeaderEpoch::new(1))).unwrap();
+            starts.push(bytes.len() as u32);
+            bytes.extend_from_slice(&batch.to_bytes());
+        }
+        let mut epochs = EpochCache::new();
+        epochs.assign(LeaderEpoch::new(1), Offset::new(BASE));
+        Self { bytes, starts, epochs }
+    }
+
+    fn next(&self) -> u64 {
+        BASE + 2 * self.starts.len() as u64
+    }
+
+    /// The bytes of the batch that has an offset.
+    fn batch(&self, offset: u64) -> &[u8] {
+        let at = ((offset - BASE) / 2) as usize;
+        let end = self.starts.get(at + 1).map_or(self.bytes.len(), |end| *end as usize);
+        &self.bytes[self.starts[at] as usize..end]
+    }
+
+    fn sums(&self) -> KnownSums {
+        let mut builder = SumsBuilder::new();
+        builder.push(&self.bytes).unwrap();
+        let max = MaxTimestamp { timestamp: Timestamp::NONE, offset: Offset::ZERO };
+        let facts = SegmentFacts { next_offset: Offset::new(self.next()), max, first_timestamp: Timestamp::NONE };
+        KnownSums::new(builder.finish(facts, IndexSums::default()).unwrap())
+    }
+
+    /// Reads from each offset in turn, in a file of these bytes, with a hint of the batch `back` in front of it.
+    fn read_all(&self, damaged: &[u8], by: By, back: usize, bytes_max: u32) -> Vec<Result<Vec<Entry>, ReadFault>> {
+        let disk = MemDisk::new();
+        disk.put("log", damaged).unwrap();
+        let file = disk.open(&DiskPath::root().entry("log"), OpenHow::Read).unwrap();
+        let pool = Pool::default();
+        let mut sums = (by == By::Sums).then(|| self.sums());
+        let read = |offset| {
+            let at = (((offset - BASE) / 2) as usize).saturating_sub(back);
+            let hint = match at {
+                0 => Hint { position: 0, offset: Offset::new(BASE) },
+                at => Hint { position: self.starts[at], offset: Offset::new(BASE + 2 * at as u64 + 1) },
+            };
+            let hint = if hint.offset.get() > offset { Hint { position: 0, offset: Offset::new(BASE) } } else { hint };
+            let span = Span {
+                file: FileId(0),
+                segment: Offset::new(BASE),
+                segment_next: Offset::new(self.next()),
+                position: 0,
+                end: self.bytes.len() as u32,
+                from: Offset::new(offset),
+                ceiling: Offset::MAX,
+                bytes_max,
+            };
+            let source = Source { file: &file, map: None, pool: &pool };
+            read_span(&source, &span, hint, &self.epochs, sums.as_mut())
+        };
+        (BASE..self.next()).map(read).collect()
+    }
+
+    /// The offsets that are not answered. Whatever is answered must be right and begin at the offset asked for.
+    fn refused(&self, damaged: &[u8], by: By, back: usize, bytes_max: u32) -> BTreeSet<u64> {
+        let mut refused = BTreeSet::new();
+        for (offset, outcome) in (BASE..).zip(self.read_all(damaged, by, back, bytes_max)) {
+            let Ok(entries) = outcome else {
+                refused.insert(offset);
+                continue;
+            };
+            let mut due = offset - (offset - BASE) % 2;
+            assert!(!entries.is_empty(), "offset {offset}: nothing, in silence");
+            for entry in entries {
+                assert_eq!(base_of(&entry).get(), due, "offset {offset}: passed over in silence");
+                assert!(entry.to_bytes() == self.batch(due), "offset {offset}: a wrong batch at {due}");
+                due += 2;
+            }
+        }
+        refused
+    }
+
+    fn flipped(&self, byte: usize, bit: usize) -> Vec<u8> {
+        let mut bytes = self.bytes.clone();
+        bytes[byte] ^= 1 << bit;
+        bytes
+    }
+}
+
+#[test]
+fn a_corrupt_batch_costs_itself_wherever_the_walk_begins() {
+    let segment = Segment::of(6, 10);
+    for at in [0, 2, 5] {
+        let (start, size) = (segment.starts[at] as usize, segment.batch(BASE + 2 * at as u64).len());
+        let own = BTreeSet::from([BASE + 2 * at as u64, BASE + 2 * at as u64 + 1]);
+        // All but base offset and leader epoch, which no checksum of a batch covers: length, magic, and what is summed up.
+        for byte in (8..12).chain(16..size) {
+            for (by, back) in [(By::Sums, 0), (By::Sums, 2), (By::Nobody, 0), (By::Nobody, 1), (By::Nobody, 3)] {
+                for (bit, bytes_max) in [(byte % 8, 1), (7 - byte % 8, 1 << 20)] {
+                    let damaged = segment.flipped(start + byte, bit);
+                    let refused = segment.refused(&damaged, by, back, bytes_max);
+                    assert_eq!(refused, own, "byte {byte} of batch {at}, {by:?}, hint {back} back");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_wrong_base_offset_or_epoch_is_never_served_and_hides_nothing_in_silence() {
+    let segment = Segment::of(6, 10);
+    for at in [0, 3, 5] {
+        for byte in (0..8).chain(12..16) {
+            for (bit, back) in (0..8).flat_map(|bit| [(bit, 0), (bit, 1), (bit, 4)]) {
+                let damaged = segment.flipped(segment.starts[at] as usize + byte, bit);
+                for by in [By::Sums, By::Nobody] {
+                    let refused = segment.refused(&damaged, by, back, 1);
+                    assert!(refused.contains(&(BASE + 2 * at as u64)), "byte {byte} bit {bit} of batch {at}, {by:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_bad_block_costs_no_batch_that_begins_in_another() {
+    let segment = Segment::of(100, 1000);
+    let block = |offset: u64| segment.starts[((offset - BASE) / 2) as usize] / crate::disk::sums::BLOCK_BYTES;
+    // The last byte of the base offset, in the second of four blocks.
+    let at = segment.starts.iter().position(|start| *start > 90_000).unwrap();
+    let damaged = segment.flipped(segment.starts[at] as usize + 7, 0);
+    for (back, bytes_max) in [(0, 1), (3, 1), (3, 1 << 20), (60, 4000)] {
+        let refused = segment.refused(&damaged, By::Sums, back, bytes_max);
+        let due: BTreeSet<u64> = (BASE..segment.next()).filter(|offset| block(*offset) == 1).collect();
+        assert_eq!(refused, due, "hint {back} back, {bytes_max} bytes");
+    }
+}
+
+#[test]
+fn a_file_that_was_cut_says_so_at_the_batch_it_ends_in_and_serves_what_is_whole() {
+    let segment = Segment::of(6, 10);
+    for cut in 0..segment.bytes.len() {
+        let at = segment.starts.partition_point(|start| *start as usize <= cut) - 1;
+        let first = BASE + 2 * at as u64;
+        for (by, back) in [(By::Sums, 0), (By::Sums, 3), (By::Nobody, 0), (By::Nobody, 3)] {
+            for (offset, outcome) in (BASE..).zip(segment.read_all(&segment.bytes[..cut], by, back, 1)) {
+                let what = format!("cut to {cut}, offset {offset}, {by:?}, hint {back} back");
+                match outcome {
+                    Ok(entries) => {
+                        assert!(offset < first, "{what}");
+                        assert!(entries[0].to_bytes() == segment.batch(offset), "{what}");
+                    }
+                    Err(ReadFault::Corrupt { position, why: Why::Torn { .. }, offset: due, .. }) => {
+                        assert!(offset >= first, "{what}");
+                        assert_eq!((position, due.get()), (segment.starts[at], first), "{what}");
+                    }
+                    Err(fault) => panic!("{what}: {fault}"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_the_sums_vouch_for_is_not_held_against_the_epochs() {
+    let mut segment = Segment::of(6, 10);
+    segment.epochs.assign(LeaderEpoch::new(2), Offset::new(BASE + 4));
+    assert_eq!(segment.refused(&segment.bytes, By::Sums, 1, 1), BTreeSet::new());
+    let behind: BTreeSet<u64> = (BASE + 4..segment.next()).collect();
+    assert_eq!(segment.refused(&segment.bytes, By::Nobody, 1, 1), behind);
+    // A block that differs vouches for nothing.
+    let damaged = segment.flipped(segment.starts[5] as usize + 70, 0);
+    assert_eq!(segment.refused(&damaged, By::Sums, 1, 1), behind);
+}
