@@ -188,6 +188,38 @@ fn seg_05_a_record_is_found_by_its_date() {
 }
 
 #[test]
+fn the_newest_record_is_one_that_can_be_read() {
+    let disk = MemDisk::new();
+    let mut log = open(&disk);
+    let date = |millis: i64| Timestamp::from_millis(NOW.as_millis() + millis);
+    // In the first segment 9 is the latest date, 5 the one behind it, twice, in the same batch and in the next.
+    for dates in [[1, 9], [3, 5], [5, 2], [4, 0]] {
+        let mut builder = BatchBuilder::new(Codec::None);
+        for millis in dates {
+            builder.push(&NewRecord::new(date(millis), None, Some(b"value"))).unwrap();
+        }
+        log.append(NOW, &builder.build().unwrap()).unwrap();
+    }
+    let newest = |log: &mut LogFile<MemDisk>| {
+        let found = log.offset_for_timestamp(TimeQuery::Newest).unwrap();
+        found.map(|found| (found.offset.get(), found.timestamp.as_millis() - NOW.as_millis()))
+    };
+    assert_eq!(newest(&mut log), Some((1, 9)));
+    log.roll(NOW).unwrap();
+    let trimmed = [(2, Some((3, 5))), (3, Some((3, 5))), (4, Some((4, 5))), (5, Some((6, 4))), (7, Some((7, 0)))];
+    for (start, expected) in trimmed {
+        log.trim_to(Offset::new(start)).unwrap();
+        assert_eq!(newest(&mut log), expected, "from {start} on");
+    }
+    log.append(NOW, &batch_at(date(-1), &["older"])).unwrap();
+    assert_eq!(newest(&mut log), Some((7, 0)));
+    log.append(NOW, &batch_at(date(2), &["newer"])).unwrap();
+    assert_eq!(newest(&mut log), Some((9, 2)));
+    log.trim_to(Offset::new(10)).unwrap();
+    assert_eq!(newest(&mut log), None);
+}
+
+#[test]
 fn rec_11_a_second_opener_is_refused_and_writes_nothing() {
     let disk = MemDisk::new();
     let _log = open(&disk);

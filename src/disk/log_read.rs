@@ -62,8 +62,8 @@ impl From<DiskError> for FetchError {
 pub enum TimeQuery {
     /// The first record of this date or later.
     At(Timestamp),
-    /// The record with the latest date of all; of several, the first. Kafka's max-timestamp query; where a log ends,
-    /// which Kafka calls its latest offset, is [`LogFile::log`]'s to say.
+    /// The record with the latest date of all that are still readable; of several, the first. Kafka's max-timestamp
+    /// query; where a log ends, which Kafka calls its latest offset, is [`LogFile::log`]'s to say.
     Newest,
 }
 
@@ -124,16 +124,17 @@ impl<D: Disk> LogFile<D> {
     /// As [`LogFile::read`].
     pub fn offset_for_timestamp(&mut self, query: TimeQuery) -> Result<Option<FoundRecord>, FetchError> {
         let start = self.log.log_start_offset();
-        let segments: Vec<SegmentInfo> = self.log.segments().collect();
-        let wanted = match query {
-            TimeQuery::At(timestamp) => timestamp,
-            TimeQuery::Newest => segments.iter().map(|s| s.max_timestamp).max().unwrap_or(Timestamp::NONE),
-        };
-        if query == TimeQuery::Newest && !wanted.is_some() {
-            return Ok(None);
+        let segments: Vec<SegmentInfo> = self.log.segments().filter(|segment| segment.next_offset > start).collect();
+        match query {
+            TimeQuery::At(wanted) => self.first_of(&segments, wanted),
+            TimeQuery::Newest => self.newest_of(&segments),
         }
-        for segment in segments.iter().filter(|segment| segment.max_timestamp >= wanted && segment.next_offset > start)
-        {
+    }
+
+    /// The first record in these segments whose date is `wanted` or later.
+    fn first_of(&mut self, segments: &[SegmentInfo], wanted: Timestamp) -> Result<Option<FoundRecord>, FetchError> {
+        let start = self.log.log_start_offset();
+        for segment in segments.iter().filter(|segment| segment.max_timestamp >= wanted) {
             let from = self.time_hint(segment, wanted)?.max(start);
             if let Some(found) = self.first_at(from, segment.next_offset, wanted)? {
                 return Ok(Some(found));
@@ -142,31 +143,77 @@ impl<D: Disk> LogFile<D> {
         Ok(None)
     }
 
+    /// The record in these segments with the latest date; of several, the first.
+    fn newest_of(&mut self, segments: &[SegmentInfo]) -> Result<Option<FoundRecord>, FetchError> {
+        let start = self.log.log_start_offset();
+        let latest = |segments: &[SegmentInfo]| segments.iter().map(|segment| segment.max_timestamp).max();
+        let Some(wanted) = latest(segments).filter(|wanted| wanted.is_some()) else { return Ok(None) };
+        if let Some(found) = self.first_of(segments, wanted)? {
+            return Ok(Some(found));
+        }
+        // It lies below the log start. Of that segment only what is left counts.
+        let Some((front, behind)) = segments.split_first() else { return Ok(None) };
+        let left = self.newest_from(start, front.next_offset)?;
+        let wanted = latest(behind).filter(|wanted| wanted.is_some());
+        match (left, wanted) {
+            (Some(left), Some(wanted)) if left.timestamp < wanted => self.first_of(behind, wanted),
+            (None, Some(wanted)) => self.first_of(behind, wanted),
+            (left, _) => Ok(left),
+        }
+    }
+
+    /// The record from `from` to `end` with the latest date; of several, the first.
+    fn newest_from(&mut self, from: Offset, end: Offset) -> Result<Option<FoundRecord>, FetchError> {
+        let mut newest = None;
+        self.search(from, end, Timestamp::from_millis(0), |found| {
+            newest = Some(found);
+            found.timestamp.as_millis().checked_add(1).map(Timestamp::from_millis)
+        })?;
+        Ok(newest)
+    }
+
     /// The first record from `from` to `end` whose date is `wanted` or later.
-    fn first_at(
+    fn first_at(&mut self, from: Offset, end: Offset, wanted: Timestamp) -> Result<Option<FoundRecord>, FetchError> {
+        let mut first = None;
+        self.search(from, end, wanted, |found| {
+            first = Some(found);
+            None
+        })?;
+        Ok(first)
+    }
+
+    /// Shows `visit` the first record from `from` to `end` whose date is `wanted` or later, and then, as long as it
+    /// names another date, the first behind that of this date or later.
+    fn search(
         &mut self,
         mut from: Offset,
         end: Offset,
-        wanted: Timestamp,
-    ) -> Result<Option<FoundRecord>, FetchError> {
+        mut wanted: Timestamp,
+        mut visit: impl FnMut(FoundRecord) -> Option<Timestamp>,
+    ) -> Result<(), FetchError> {
         let limit = self.options.decompress_limit;
         let start = self.log.log_start_offset();
         while from < end {
             let fetched = self.read(from, SEARCH_BYTES, Isolation::LogEnd)?;
-            let Some(last) = fetched.batches.last() else { return Ok(None) };
-            for entry in fetched.batches.iter().filter(|entry| entry.max_timestamp() >= wanted) {
+            let Some(last) = fetched.batches.last() else { return Ok(()) };
+            for entry in &fetched.batches {
+                if entry.max_timestamp() < wanted {
+                    continue;
+                }
                 let failed = |error| FetchError::Records { base_offset: crate::log::base_of(entry), error };
                 for record in entry.records(limit).map_err(failed)?.iter() {
                     let record = record.map_err(failed)?;
                     if record.timestamp >= wanted && record.offset >= start {
                         let (offset, timestamp) = (record.offset, record.timestamp);
-                        return Ok(Some(FoundRecord { offset, timestamp, leader_epoch: entry.leader_epoch() }));
+                        let found = FoundRecord { offset, timestamp, leader_epoch: entry.leader_epoch() };
+                        let Some(next) = visit(found) else { return Ok(()) };
+                        wanted = next;
                     }
                 }
             }
             from = last.next_offset();
         }
-        Ok(None)
+        Ok(())
     }
 
     /// From where in a segment a record of this date is to be looked for: what the time index says, if the batch it

@@ -97,7 +97,8 @@ pub const FULL_INDEX: Meant = Meant {
 pub const FOUND_BEHIND_THE_LOG_START: Meant = Meant {
     name: "found behind the log start",
     what: "Kafka's search by date ends in the first segment that has such a date, though all of it may lie below the log \
-           start, or have no date but that of its file, or nothing, and finds nothing; ottla goes on to the records that have one",
+           start, or have no date but that of its file, or nothing, and finds nothing; its search for the latest date \
+           may find a record below the log start; ottla goes on to the readable records that have one",
     why: "the record is there. Kafka finds it too once retention has removed the segment",
 };
 
