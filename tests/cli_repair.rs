@@ -134,6 +134,78 @@ fn a_repair_names_what_is_lost_keeps_the_old_files_and_leaves_all_else_readable(
     assert!(last.starts_with("{\"offset\":3000,"), "{last}");
 }
 
+/// The bytes of a batch that no checksum of a batch covers, but for its length and magic, which show by themselves.
+const HIDDEN: [usize; 4] = [0, 7, 12, 15];
+
+#[test]
+fn a_wrong_bit_that_only_a_block_sum_sees_is_put_right_and_nothing_is_lost() {
+    for (number, at) in HIDDEN.into_iter().enumerate() {
+        let dir = log();
+        let path = dir.path().to_str().unwrap();
+        let segment = segments(dir.path())[number % 3].clone();
+        let whole = fs::read(&segment).unwrap();
+        let mut bytes = whole.clone();
+        // In the header of the second batch.
+        let second = 12 + u32::from_be_bytes(bytes[8..12].try_into().unwrap()) as usize;
+        bytes[second + at] ^= 0x20;
+        fs::write(&segment, &bytes).unwrap();
+        let untouched = image(dir.path());
+        let (code, text) = run(&["repair", path], b"");
+        let named = format!("byte {}: bit 5 is wrong and would be put right; nothing would be lost\n", second + at);
+        assert!(code == 1 && text.contains(&named), "byte {at}: {text}");
+        assert!(text.ends_with("nothing was changed; --write repairs\n"), "{text}");
+        assert!(image(dir.path()) == untouched, "byte {at}");
+
+        let (code, text) = run(&["repair", path, "--write"], b"");
+        assert_eq!(code, 1, "byte {at}: {text}");
+        assert!(fs::read(&segment).unwrap() == whole, "byte {at}: it is what was written");
+        assert!(fs::read(format!("{}.damaged-1", segment.display())).unwrap() == bytes, "the old file is kept");
+        let aside = image(dir.path()).into_keys().filter(|name| name.to_string_lossy().contains(".damaged-")).count();
+        assert_eq!(aside, 1, "byte {at}: nothing else was set aside");
+        assert!(fs::read(segment.with_extension("sums")).is_ok(), "byte {at}: it is summed up as before");
+        assert_eq!(run(&["verify", path], b"").0, 0, "byte {at}");
+        let (code, text) = run(&["read", path, "t-0"], b"");
+        assert_eq!((code, text.lines().count()), (0, 3000), "byte {at}");
+    }
+}
+
+#[test]
+fn of_a_block_with_several_wrong_bits_in_headers_the_batches_are_named_and_kept_aside() {
+    let dir = log();
+    let path = dir.path().to_str().unwrap();
+    let segment = segments(dir.path())[1].clone();
+    let base: u64 = segment.file_stem().unwrap().to_str().unwrap().parse().unwrap();
+    let next: u64 = segments(dir.path())[2].file_stem().unwrap().to_str().unwrap().parse().unwrap();
+    let mut bytes = fs::read(&segment).unwrap();
+    bytes[15] ^= 1;
+    bytes[14] ^= 0x10;
+    fs::write(&segment, &bytes).unwrap();
+    let (code, text) = run(&["repair", path], b"");
+    let named = format!("offsets {base} to {next} would be lost\n");
+    assert!(code == 1 && text.contains("a wrong bit in a header") && text.contains(&named), "{text}");
+
+    let (code, text) = run(&["repair", path, "--write"], b"");
+    assert_eq!(code, 1, "{text}");
+    assert!(fs::read(format!("{}.damaged-1", segment.display())).unwrap() == bytes, "the old file is kept");
+    let (code, text) = run(&["verify", path], b"");
+    assert_eq!(code, 0, "{text}");
+    let (code, text) = run(&["read", path, "t-0"], b"");
+    assert_eq!((code, text.lines().count() as u64), (0, 3000 - (next - base)), "{text}");
+    assert_eq!(run(&["repair", path], b""), (0, "t-0: nothing to repair\n".to_owned()));
+}
+
+#[test]
+fn sums_that_an_opening_does_not_go_by_condemn_nothing() {
+    let dir = log();
+    let segment = segments(dir.path())[1].clone();
+    let mut bytes = fs::read(&segment).unwrap();
+    bytes[15] ^= 1;
+    fs::write(&segment, &bytes).unwrap();
+    // Without our marks whoever had the directory last may have changed it, and meant to.
+    fs::remove_file(dir.path().join(ottla::disk::MARKS_FILE)).unwrap();
+    assert_eq!(run(&["repair", dir.path().to_str().unwrap()], b""), (0, "t-0: nothing to repair\n".to_owned()));
+}
+
 #[test]
 fn a_repair_beside_a_writer_is_refused() {
     let dir = log();

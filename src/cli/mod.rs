@@ -16,6 +16,7 @@ mod dump_batch;
 mod dump_index;
 mod dump_state;
 mod finding;
+mod hidden;
 mod json;
 mod kind;
 mod log_view;

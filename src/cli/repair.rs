@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::cli::finding::{CliError, Finding};
+use crate::cli::hidden::{Hidden, bad_blocks};
 use crate::cli::log_view::{LogView, Seen, Wants};
 use crate::cli::paths;
 use crate::cli::source::Source;
@@ -22,6 +23,9 @@ use crate::offset::Offset;
 
 /// Says exactly which bytes of a log directory would have to go so that all others can be read, and lets them go.
 ///
+/// Where no batch looks damaged but the checksum of a block says that it is, a single wrong bit is put right; if there
+/// are more, all batches that begin in the block go, since nothing tells which are good.
+///
 /// Changes nothing without `--write`. With it each damaged segment is replaced by one without the damaged bytes; the old
 /// files are kept beside it, with `.damaged-1` or a higher number behind their names, which neither ottla nor Kafka
 /// takes for theirs. Nobody else may have the directory open. The exit code is 1 if there was damage.
@@ -34,11 +38,14 @@ pub struct RepairArgs {
     write: bool,
 }
 
-/// A stretch of a segment that is no batch.
+/// A stretch of a segment that has to go.
+#[derive(Clone, Copy, Debug)]
 struct Loss {
     segment: Offset,
     from: u64,
     to: u64,
+    /// What takes its place, where that is known: then it is a single byte.
+    with: Option<u8>,
 }
 
 /// How much is copied at a time.
@@ -57,7 +64,9 @@ impl RepairArgs {
         let held = if self.write { Some(lock(&disk)?) } else { None };
         let mut damaged = Vec::new();
         for partition in partitions(&files) {
-            let losses = losses(&LogView::open(&self.dir, &partition)?, &partition, &mut out)?;
+            let view = LogView::open(&self.dir, &partition)?;
+            let hidden = hidden(&view, &disk, &partition)?;
+            let losses = losses(&view, &hidden, &partition, &mut out)?;
             if self.write && !losses.is_empty() {
                 self.cut_out(&disk, &partition, &losses, &mut out)?;
             }
@@ -89,7 +98,10 @@ impl RepairArgs {
         out: &mut impl Write,
     ) -> Result<(), CliError> {
         let dir = DiskPath::root().entry(partition);
-        forget_marks(disk, partition)?;
+        // What is as it was written again is believed again.
+        if losses.iter().any(|loss| loss.with.is_none()) {
+            forget_marks(disk, partition)?;
+        }
         let mut segments: Vec<Offset> = losses.iter().map(|loss| loss.segment).collect();
         segments.dedup();
         for base in segments {
@@ -106,7 +118,9 @@ impl RepairArgs {
                 FileName::TxnIndex(base),
                 FileName::Sums(base),
             ];
-            for derived in derived {
+            // What is as it was written again needs nothing else to be.
+            let is_cut = losses.iter().any(|loss| loss.segment == base && loss.with.is_none());
+            for derived in derived.into_iter().filter(|_| is_cut) {
                 set_aside(disk, &dir, derived, out)?;
             }
             let aside = aside_name(disk, &dir, name)?;
@@ -117,10 +131,12 @@ impl RepairArgs {
             disk.sync_dir(&dir)?;
         }
         // What was known of producers at a later point may rest on what is gone.
-        let first = losses.iter().map(|loss| loss.segment).min().unwrap_or(Offset::ZERO);
+        let first = losses.iter().filter(|loss| loss.with.is_none()).map(|loss| loss.segment).min();
         for entry in disk.list(&dir)? {
             match entry.name.to_str().and_then(FileName::parse) {
-                Some(snapshot @ FileName::Snapshot(offset)) if offset > first => set_aside(disk, &dir, snapshot, out)?,
+                Some(snapshot @ FileName::Snapshot(offset)) if first.is_some_and(|first| offset > first) => {
+                    set_aside(disk, &dir, snapshot, out)?;
+                }
                 Some(_) | None => {}
             }
         }
@@ -128,44 +144,127 @@ impl RepairArgs {
     }
 }
 
+/// The blocks that differ from their sums though each of their batches looks good.
+fn hidden(view: &LogView, disk: &FileDisk, partition: &TopicPartition) -> Result<Vec<Hidden>, CliError> {
+    let mut hidden = bad_blocks(disk, partition)?;
+    if hidden.is_empty() {
+        return Ok(hidden);
+    }
+    let visit = |seen| {
+        if let Seen::Damaged { path, position, size, .. } = seen
+            && let Some(segment) = path_base(&path.to_string_lossy())
+        {
+            hidden.retain(|block| !block.meets(segment, position, position + size));
+        }
+        Ok(Wants::More)
+    };
+    view.visit(Offset::ZERO, visit, |_, _| {})?;
+    Ok(hidden)
+}
+
+/// What was found so far.
+#[derive(Default)]
+struct Losses {
+    all: Vec<Loss>,
+    /// What is to be told of those behind which no good batch was seen yet.
+    open: Vec<(PathBuf, u64, u64, String)>,
+}
+
+impl Losses {
+    /// Another stretch; what follows directly on one of the same kind belongs to it.
+    fn add(&mut self, segment: Offset, path: PathBuf, from: u64, to: u64, what: String) {
+        match (self.all.last_mut(), self.open.last_mut()) {
+            (Some(last), Some(open)) if last.segment == segment && last.to == from && open.3 == what => {
+                (last.to, open.2) = (to, to);
+            }
+            _ => {
+                self.all.push(Loss { segment, from, to, with: None });
+                self.open.push((path, from, to, what));
+            }
+        }
+    }
+
+    /// Tells of all that is open, at what price.
+    fn tell(&mut self, out: &mut impl Write, price: impl Display) -> Result<(), CliError> {
+        for (path, from, to, what) in self.open.drain(..) {
+            writeln!(out, "{}: bytes {from} to {to} ({what}): {price}", path.display()).map_err(CliError::Output)?;
+        }
+        Ok(())
+    }
+}
+
 /// Tells what of a partition is damaged. A torn tail is named too, but is no loss of what was flushed.
-fn losses(view: &LogView, partition: &TopicPartition, out: &mut impl Write) -> Result<Vec<Loss>, CliError> {
-    let mut losses = Vec::new();
-    let mut open: Vec<String> = Vec::new();
+fn losses(
+    view: &LogView,
+    hidden: &[Hidden],
+    partition: &TopicPartition,
+    out: &mut impl Write,
+) -> Result<Vec<Loss>, CliError> {
+    let (restored, hidden) = restored(view, hidden, out)?;
+    let mut losses = Losses::default();
     let mut next = view.log_start_offset();
     let mut segment = Offset::ZERO;
     let visit = |seen| {
         match seen {
-            Seen::Batch { segment: base, entry, .. } => {
-                let first = entry.base_offset(Default::default()).unwrap_or(entry.last_offset());
-                for what in open.drain(..) {
-                    writeln!(out, "{what}: offsets {next} to {first} would be lost").map_err(CliError::Output)?;
-                }
+            Seen::Batch { segment: base, position, entry } => {
                 segment = base;
+                if let Some(bad) = hidden.iter().find(|bad| bad.meets(base, position, position + OPEN_BYTES)) {
+                    let (path, end) = (view.path_of(FileName::Log(base)), position + u64::from(entry.size()));
+                    let what = format!("a wrong bit in a header between bytes {} and {}", bad.block.from, bad.block.to);
+                    losses.add(base, path, position, end, what);
+                    return Ok(Wants::More);
+                }
+                let first = entry.base_offset(Default::default()).unwrap_or(entry.last_offset());
+                losses.tell(out, format_args!("offsets {next} to {first} would be lost"))?;
                 next = entry.next_offset();
             }
             Seen::Damaged { path, position, size, damage, is_torn_tail } => {
-                let (path, end) = (path.display(), position + size);
+                let end = position + size;
                 if is_torn_tail {
+                    let path = path.display();
                     writeln!(out, "{path}: torn tail, bytes {position} to {end}; the next opening cuts it off")
                         .map_err(CliError::Output)?;
                 } else {
-                    open.push(format!("{path}: bytes {position} to {end} ({damage})"));
-                    let base = path_base(&path.to_string()).unwrap_or(segment);
-                    losses.push(Loss { segment: base, from: position, to: end });
+                    let base = path_base(&path.to_string_lossy()).unwrap_or(segment);
+                    losses.add(base, path, position, end, damage.to_string());
                 }
             }
         }
         Ok(Wants::More)
     };
     view.visit(Offset::ZERO, visit, |_, _| {})?;
-    for what in open {
-        writeln!(out, "{what}: all from offset {next} on would be lost").map_err(CliError::Output)?;
-    }
-    if losses.is_empty() {
+    losses.tell(out, format_args!("all from offset {next} on would be lost"))?;
+    let mut all = losses.all;
+    all.extend(restored);
+    all.sort_by_key(|loss| (loss.segment, loss.from));
+    if all.is_empty() {
         writeln!(out, "{partition}: nothing to repair").map_err(CliError::Output)?;
     }
-    Ok(losses)
+    Ok(all)
+}
+
+/// The bytes in front of a batch that its checksum leaves open.
+const OPEN_BYTES: u64 = 17;
+
+/// Where the sum of a block says which bit is wrong, nothing is lost. Answers those, and the blocks where it does not.
+fn restored(view: &LogView, hidden: &[Hidden], out: &mut impl Write) -> Result<(Vec<Loss>, Vec<Hidden>), CliError> {
+    let (mut restored, mut others) = (Vec::new(), Vec::new());
+    for bad in hidden {
+        let Some((position, bit)) = bad.block.flipped_bit() else {
+            others.push(*bad);
+            continue;
+        };
+        let path = view.path_of(FileName::Log(bad.segment));
+        let mut byte = [0];
+        let read = paths::open(&path)?.read_at(position.into(), &mut byte);
+        read.map_err(|source| CliError::Read { path: path.clone(), source })?;
+        let (from, with) = (u64::from(position), Some(byte[0] ^ 1 << bit));
+        restored.push(Loss { segment: bad.segment, from, to: from + 1, with });
+        let path = path.display();
+        writeln!(out, "{path}: byte {position}: bit {bit} is wrong and would be put right; nothing would be lost")
+            .map_err(CliError::Output)?;
+    }
+    Ok((restored, others))
 }
 
 /// The base offset in the name of a segment's file.
@@ -209,7 +308,7 @@ fn replace(disk: &FileDisk, name: &str, bytes: &[u8]) -> Result<(), DiskError> {
     disk.sync_dir(&root)
 }
 
-/// Writes the good bytes of a segment to a new file, and brings it to disk.
+/// Writes a segment to a new file, without what has to go, and brings it to disk.
 fn copy_without<'a>(
     source: &impl Source,
     disk: &FileDisk,
@@ -220,7 +319,7 @@ fn copy_without<'a>(
     let failed = |source| CliError::Read { path: to.as_str().into(), source };
     let end = source.len().map_err(failed)?;
     let (mut from, mut written) = (0, 0);
-    for (bad_from, bad_to) in losses.map(|loss| (loss.from, loss.to)).chain([(end, end)]) {
+    for (bad_from, bad_to, with) in losses.map(|loss| (loss.from, loss.to, loss.with)).chain([(end, end, None)]) {
         while from < bad_from {
             let count = usize::try_from(bad_from - from).map_or(COPY_BYTES, |left| left.min(COPY_BYTES));
             let mut bytes = vec![0; count];
@@ -232,7 +331,12 @@ fn copy_without<'a>(
             from += read as u64;
             written += read as u64;
         }
-        from = bad_to;
+        // A byte within what is gone already goes with it.
+        if let Some(byte) = with.filter(|_| from == bad_from) {
+            file.write_full(written, &[byte])?;
+            written += 1;
+        }
+        from = from.max(bad_to);
     }
     Ok(file.sync()?)
 }

@@ -131,6 +131,33 @@ pub struct BadBlock {
     pub computed: u32,
 }
 
+impl BadBlock {
+    /// The one bit that accounts for it, if one does: which byte of the log it is in, and which it is. No two bits of a
+    /// block give the same checksum.
+    pub fn flipped_bit(&self) -> Option<(u32, u8)> {
+        // What a wrong bit in the last byte does to the checksum, and then, byte by byte, in one further in front.
+        let mut effects: [u32; 8] = std::array::from_fn(|bit| behind_a_byte(1 << bit));
+        for position in (self.from..self.to).rev() {
+            if let Some(bit) = effects.iter().position(|effect| *effect == self.stored ^ self.computed) {
+                return Some((position, bit as u8));
+            }
+            effects = effects.map(|effect| effect >> 8 ^ behind_a_byte(effect as u8));
+        }
+        None
+    }
+}
+
+/// What becomes of a CRC-32 by a byte.
+const fn behind_a_byte(byte: u8) -> u32 {
+    let mut crc = byte as u32;
+    let mut bit = 0;
+    while bit < 8 {
+        crc = if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 };
+        bit += 1;
+    }
+    crc
+}
+
 impl Sums {
     /// How long the log is, in bytes.
     pub fn log_len(&self) -> u32 {

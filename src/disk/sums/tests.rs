@@ -195,3 +195,21 @@ fn a_builder_goes_on_where_a_file_of_sums_ends() {
         assert_eq!(builder.finish(FACTS, INDEXES).unwrap(), sums_of(&log), "{cut}");
     }
 }
+
+#[test]
+fn the_bit_that_makes_a_block_differ_is_found_and_two_are_not_taken_for_one() {
+    let log: Vec<u8> = (0..BLOCK_BYTES + 300).map(|at| (at * 7 + at / 251) as u8).collect();
+    let sums = sums_of(&log);
+    for at in [0, 1, 17, 40_000, BLOCK_BYTES - 1, BLOCK_BYTES, BLOCK_BYTES + 299] {
+        let block = sums.block_at(at).unwrap();
+        let range = sums.range(block);
+        for bit in 0..8 {
+            let mut bytes = log[range.start as usize..range.end as usize].to_vec();
+            bytes[(at - range.start) as usize] ^= 1 << bit;
+            assert_eq!(sums.check(block, &bytes).unwrap_err().flipped_bit(), Some((at, bit)));
+            bytes[200] ^= 0x80;
+            bytes[201] ^= 1;
+            assert_eq!(sums.check(block, &bytes).unwrap_err().flipped_bit(), None);
+        }
+    }
+}
