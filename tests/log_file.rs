@@ -3,9 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use ottla::disk::{
-    AppendFault, FetchError, HighWatermarkRule, LogFile, MemDisk, OpenError, OpenOptions, OverlayDisk, Shutdown,
-    TimeQuery,
+    AppendFault, FetchError, HighWatermarkRule, LogFile, MARKS_FILE, MemDisk, OpenError, OpenOptions, OverlayDisk,
+    Shutdown, TimeQuery,
 };
+use ottla::epoch::LeaderEpoch;
 use ottla::id::TopicPartition;
 use ottla::log::{Isolation, LogConfig};
 use ottla::offset::Offset;
@@ -403,4 +404,24 @@ fn a_log_that_only_rolls_holds_a_bounded_number_of_files() {
     }
     assert!(log.open_files() <= 12, "{} files are open", log.open_files());
     assert_eq!(values(&mut log, 0), expected(0, 380));
+}
+
+#[test]
+fn a_gap_makes_the_mark_durable_once_and_not_with_each_flush_from_then_on() {
+    let disk = MemDisk::new();
+    let options = OpenOptions { config: LogConfig { segment_bytes: 100, ..small().config }, ..small() };
+    let (mut log, _) = LogFile::open(disk.clone(), &partition(), options, NOW).unwrap();
+    let trails_behind = |log: &mut LogFile<MemDisk>, offset: u64| {
+        let batch = batch(&["v"]).stamped(Offset::new(offset), Some(LeaderEpoch::ZERO)).unwrap();
+        log.replicate(NOW, &[batch], LeaderEpoch::ZERO).unwrap();
+        log.flush().unwrap();
+        disk.unsynced().contains(MARKS_FILE)
+    };
+    assert!(trails_behind(&mut log, 0) && trails_behind(&mut log, 1));
+    assert!(!trails_behind(&mut log, 10), "what is missing in front of this segment was missing on the leader too");
+    assert!(trails_behind(&mut log, 11) && trails_behind(&mut log, 12), "and that is known now");
+    assert!(!trails_behind(&mut log, 20));
+    log.truncate_to(Offset::new(1), NOW).unwrap();
+    assert!(trails_behind(&mut log, 1));
+    assert!(!trails_behind(&mut log, 7), "where there was no gap before the truncation");
 }

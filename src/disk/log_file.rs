@@ -46,7 +46,7 @@ pub struct LogFile<D: Disk> {
     unflushed: u64,
     /// How large the log was when its mark was last made durable.
     marked_size: u64,
-    /// The active segment when the mark was last made durable.
+    /// The segment in the mark when it was last made durable: gaps in front of it are known to be the leader's.
     marked_segment: Offset,
 }
 

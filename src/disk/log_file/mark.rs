@@ -7,6 +7,7 @@
 use crate::disk::log_file::LogFile;
 use crate::disk::{Disk, DiskError, DiskErrorKind};
 use crate::log::{Closing, FlushedMark};
+use crate::offset::Offset;
 
 /// After how many flushed bytes the flushed mark is made durable.
 const MARK_SYNC_BYTES: u64 = 64 << 20;
@@ -15,14 +16,19 @@ impl<D: Disk> LogFile<D> {
     /// Makes the mark durable once much was flushed since: after a power loss all behind it is read again.
     pub(super) fn maybe_sync_mark(&mut self) -> Result<(), DiskError> {
         let size = self.log.size();
+        // What has come since a truncation may have gaps where there were none.
+        self.marked_segment = self.marked_segment.min(self.log.active_segment().base_offset);
         // A gap in front of a segment is the leader's if it was flushed, and a hole that a power loss has left if not.
         if size.abs_diff(self.marked_size) >= MARK_SYNC_BYTES || self.log.has_gap_above(self.marked_segment) {
             self.dir.sync_marks()?;
             self.marked_size = size;
+            let noted = self.dir.mark_of(&self.partition).map(|mark| mark.segment);
+            self.marked_segment = noted.unwrap_or(Offset::ZERO);
         }
         Ok(())
     }
 
+    /// Writes the mark; it may trail.
     pub(super) fn note_mark(&mut self) -> Result<(), DiskError> {
         let mark = self.current_mark();
         match self.dir.write_mark(&self.partition, &mark) {
