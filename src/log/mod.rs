@@ -333,7 +333,7 @@ impl Log {
 
     /// Space is reserved in `file` up to `len` bytes.
     pub fn reserved(&mut self, file: FileId, len: u32) {
-        if let Some(segment) = self.segments.values_mut().find(|segment| segment.files.log == file) {
+        if let Some(segment) = self.segments.values_mut().rev().find(|segment| segment.files.log == file) {
             segment.reserved = segment.reserved.max(len);
         }
     }

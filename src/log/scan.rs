@@ -60,6 +60,32 @@ pub struct ScanStart {
     pub limit: Offset,
 }
 
+impl ScanStart {
+    /// Notes where the batch's leader epoch begins, if it is the first of it.
+    fn note_epoch(&mut self, batch: &Batch) {
+        let Some(epoch) = batch.leader_epoch().filter(|epoch| self.epochs.latest() < Some(*epoch)) else { return };
+        let noted = self.noted.entries().iter().find(|entry| entry.epoch == epoch);
+        let between = self.next..=batch.base_offset();
+        let start = noted.map(|entry| entry.start_offset).filter(|start| between.contains(start));
+        self.epochs.assign(epoch, start.unwrap_or(batch.base_offset()));
+    }
+
+    /// Shows the batch to the producers' state, unless that knows it, as a follower would: what a leader has once
+    /// accepted is not refused now.
+    fn replay(&mut self, batch: &Batch) {
+        if batch.base_offset() < self.replay_from {
+            return;
+        }
+        let facts = facts_of(batch, MarkerRules::default());
+        let Ok(Verdict::Append(change)) = self.producers.check([facts], Origin::Replication) else { return };
+        for aborted in change.completed().iter().filter_map(CompletedTxn::aborted) {
+            // A marker repeated by a damaged file adds nothing.
+            let _ = self.aborted.append(&aborted);
+        }
+        self.producers.apply(change);
+    }
+}
+
 /// Checks one segment. Feed it until it says [`Fed::End`], then take what it found with [`Scan::finish`].
 #[derive(Clone, Debug)]
 pub struct Scan {
@@ -315,22 +341,8 @@ impl Scan {
         state.indexes.batch_appended(last, self.at, size, state.max, state.index_interval_bytes);
         self.seen_epoch = self.seen_epoch.max(entry.leader_epoch());
         if let Some(batch) = entry.as_batch() {
-            if let Some(epoch) = batch.leader_epoch().filter(|epoch| state.epochs.latest() < Some(*epoch)) {
-                let noted = state.noted.entries().iter().find(|entry| entry.epoch == epoch);
-                let between = state.next..=batch.base_offset();
-                let start = noted.map(|entry| entry.start_offset).filter(|start| between.contains(start));
-                state.epochs.assign(epoch, start.unwrap_or(batch.base_offset()));
-            }
-            let known = batch.base_offset() < state.replay_from;
-            // As a follower would: what a leader has once accepted is not refused now.
-            let facts = facts_of(batch, MarkerRules::default());
-            if !known && let Ok(Verdict::Append(change)) = state.producers.check([facts], Origin::Replication) {
-                for aborted in change.completed().iter().filter_map(CompletedTxn::aborted) {
-                    // A marker repeated by a damaged file adds nothing.
-                    let _ = state.aborted.append(&aborted);
-                }
-                state.producers.apply(change);
-            }
+            state.note_epoch(batch);
+            state.replay(batch);
         }
         state.producers.advance_end(entry.next_offset());
         state.next = entry.next_offset();
