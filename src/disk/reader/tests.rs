@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::disk::sums::{IndexSums, SumsBuilder};
 use crate::disk::{Disk, DiskPath, MemDisk, OpenHow};
@@ -206,4 +208,70 @@ fn what_the_sums_vouch_for_is_not_held_against_the_epochs() {
     // A block that differs vouches for nothing.
     let damaged = segment.flipped(segment.starts[5] as usize + 70, 0);
     assert_eq!(segment.refused(&damaged, By::Sums, 1, 1), behind);
+}
+
+/// What somebody does to a file.
+#[derive(Clone, Debug)]
+enum Harm {
+    Put(usize, Vec<u8>),
+    Zero(usize, usize),
+    /// Bytes of the segment itself, elsewhere: they look most like what is due.
+    Copy(usize, usize, usize),
+    Cut(usize),
+}
+
+fn harm() -> impl Strategy<Value = Harm> {
+    let at = || 0..2000_usize;
+    prop_oneof![
+        3 => (at(), prop::collection::vec(any::<u8>(), 1..20)).prop_map(|(at, bytes)| Harm::Put(at, bytes)),
+        2 => (at(), 1..300_usize).prop_map(|(at, count)| Harm::Zero(at, count)),
+        3 => (at(), at(), 1..300_usize).prop_map(|(from, to, count)| Harm::Copy(from, to, count)),
+        1 => at().prop_map(Harm::Cut),
+    ]
+}
+
+impl Harm {
+    fn to(&self, bytes: &mut Vec<u8>, whole: &[u8]) {
+        let (at, with) = match self {
+            Self::Put(at, with) => (*at, with.clone()),
+            Self::Zero(at, count) => (*at, vec![0; *count]),
+            Self::Copy(from, to, count) => {
+                let from = (*from).min(whole.len());
+                (*to, whole[from..whole.len().min(from + count)].to_vec())
+            }
+            Self::Cut(len) => return bytes.truncate(*len),
+        };
+        for (byte, with) in bytes.iter_mut().skip(at).zip(with) {
+            *byte = with;
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn whatever_is_done_to_a_file_no_record_is_served_that_was_never_written(
+        harms in prop::collection::vec(harm(), 1..4),
+        back in 0..8_usize,
+        bytes_max in prop::sample::select(vec![1, 300, 1 << 20]),
+    ) {
+        let segment = Segment::of(20, 10);
+        let written: BTreeSet<&[u8]> =
+            (0..20).map(|number| &segment.batch(BASE + 2 * number)[Header::CHECKED_FROM..]).collect();
+        let mut damaged = segment.bytes.clone();
+        for harm in &harms {
+            harm.to(&mut damaged, &segment.bytes);
+        }
+        for by in [By::Sums, By::Nobody] {
+            for entries in segment.read_all(&damaged, by, back, bytes_max).into_iter().flatten() {
+                let mut next = 0;
+                for entry in entries {
+                    prop_assert!(written.contains(&entry.to_bytes()[Header::CHECKED_FROM..]));
+                    prop_assert!(base_of(&entry).get() >= next, "offsets go back");
+                    next = entry.next_offset().get();
+                }
+            }
+        }
+    }
 }
