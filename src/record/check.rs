@@ -1,21 +1,29 @@
 //! What a topic demands of a batch before its log takes it.
 //!
-//! - May use: the newtypes and its siblings `batch`, `build`, `record`, `records`, `compress`, `origin`.
+//! - May use: the newtypes and its siblings `attributes`, `batch`, `build`, `compress`, `fields`, `origin`, `records`.
 //! - Must not know: the log, its offsets, its producers. All here can run outside every lock.
 //! - Always true: a batch that keeps its bytes is not copied; a batch that is refused has changed nothing; one pass
 //!   over the records, without an allocation per record.
+
+mod refused;
+mod survey;
+#[cfg(test)]
+mod tests;
 
 use bytes::Bytes;
 
 use crate::offset::Offset;
 use crate::record::attributes::{Attributes, Codec, TimestampType};
 use crate::record::batch::Batch;
-use crate::record::build::{BatchBuilder, BuildError};
+use crate::record::build::BatchBuilder;
+use crate::record::check::survey::{Survey, date_of};
 use crate::record::compress::DecompressLimit;
 use crate::record::fields::{RawRecord, Record};
 use crate::record::origin::Origin;
 use crate::record::records::RecordError;
 use crate::time::Timestamp;
+
+pub use refused::{CheckError, Refusal, Refused};
 
 /// How a topic stores its batches.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -88,148 +96,6 @@ impl Checked {
     /// Who asked for the append.
     pub fn origin(&self) -> Origin {
         self.origin
-    }
-}
-
-/// Why a topic refuses a batch. Nothing of it has been stored.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum CheckError {
-    /// A leader takes one batch at a time.
-    #[error("{found} batches were given, exactly one is taken")]
-    OnlyOneBatch {
-        /// How many.
-        found: usize,
-    },
-    /// A client's batch must begin at offset 0: the leader gives offsets.
-    #[error("a client's batch begins at offset {found} instead of 0")]
-    BaseOffset {
-        /// Where it begins.
-        found: Offset,
-    },
-    /// The batch is larger than the topic takes, as sent or as it would be stored.
-    #[error("batch of {size} bytes is larger than {limit}")]
-    MessageTooLarge {
-        /// How large.
-        size: u32,
-        /// The limit.
-        limit: u32,
-    },
-    /// A client's batch has no records.
-    #[error("the batch has no records")]
-    NoRecords,
-    /// A client's batch has a gap in its offsets.
-    #[error("batch of {offsets} offsets has {count} records")]
-    CountMismatch {
-        /// How many records it says it has.
-        count: u32,
-        /// How many offsets it takes.
-        offsets: u64,
-    },
-    /// Clients do not write control batches.
-    #[error("a client's batch is a control batch")]
-    ControlFromClient,
-    /// Only compaction sets a delete horizon.
-    #[error("a client's batch has a delete horizon")]
-    DeleteHorizonFromClient,
-    /// Bits are set that mean nothing.
-    #[error("attributes {bits:#06x} have unknown bits")]
-    UnknownAttributes {
-        /// All of them.
-        bits: u16,
-    },
-    /// A producer id without a sequence.
-    #[error("the batch names a producer but no sequence")]
-    NoSequence,
-    /// A sequence without a producer id.
-    #[error("the batch has a sequence but names no producer")]
-    SequenceWithoutProducer,
-    /// A transactional batch without a producer id.
-    #[error("the batch is transactional but names no producer")]
-    TransactionalWithoutProducer,
-    /// Records are dated as the topic does not take them; perhaps others are refused for something else.
-    #[error("{count} records are refused, at least one for its timestamp; the first is {}", Refused::first(refused))]
-    InvalidTimestamp {
-        /// The first of them, at most [`CheckError::REFUSED_MAX`].
-        refused: Vec<Refused>,
-        /// How many there are.
-        count: u32,
-    },
-    /// Records are not what the topic takes.
-    #[error("{count} records are refused; the first is {}", Refused::first(refused))]
-    InvalidRecords {
-        /// The first of them, at most [`CheckError::REFUSED_MAX`].
-        refused: Vec<Refused>,
-        /// How many there are.
-        count: u32,
-    },
-    /// The records cannot be read.
-    #[error(transparent)]
-    Records(#[from] RecordError),
-    /// The records cannot be written as the topic stores them.
-    #[error("the batch cannot be stored with the topic's codec: {0}")]
-    Rebuild(#[from] BuildError),
-}
-
-impl CheckError {
-    /// How many refused records an error lists. A batch may hold millions.
-    pub const REFUSED_MAX: usize = 1000;
-}
-
-/// One record that is not what the topic takes.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("record {index}: {reason}")]
-pub struct Refused {
-    /// Which record, counted from 0.
-    pub index: u32,
-    /// Why.
-    pub reason: Refusal,
-}
-
-impl Refused {
-    fn first(refused: &[Self]) -> String {
-        refused.first().map_or_else(String::new, Self::to_string)
-    }
-}
-
-/// Why a record is not what the topic takes.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// A record without a key in a compacted topic.
-    #[error("it has no key, and the topic is compacted")]
-    NullKey,
-    /// Too far in the past.
-    #[error("its timestamp {timestamp} is more than {limit_ms} ms before {now}")]
-    TooOld {
-        /// Its date.
-        timestamp: Timestamp,
-        /// The leader's.
-        now: Timestamp,
-        /// How far it may lie back.
-        limit_ms: i64,
-    },
-    /// Too far in the future.
-    #[error("its timestamp {timestamp} is more than {limit_ms} ms after {now}")]
-    TooNew {
-        /// Its date.
-        timestamp: Timestamp,
-        /// The leader's.
-        now: Timestamp,
-        /// How far it may lie ahead.
-        limit_ms: i64,
-    },
-    /// The batch says that the leader dated it, before the leader has seen it.
-    #[error("only a leader sets LogAppendTime")]
-    AppendTimeFromClient,
-}
-
-impl Refusal {
-    const fn is_about_time(self) -> bool {
-        match self {
-            Self::NullKey => false,
-            Self::TooOld { .. } | Self::TooNew { .. } | Self::AppendTimeFromClient => true,
-        }
     }
 }
 
@@ -383,15 +249,6 @@ impl Rules {
     }
 }
 
-/// The date of a record as every reader sees it, so also where a client claims to be a leader: the batch's bit says
-/// that all of them have the batch's largest timestamp.
-fn date_of(batch: &Batch, raw: &RawRecord<'_>) -> Timestamp {
-    match batch.timestamp_type() {
-        TimestampType::CreateTime => raw.create_time(batch.base_timestamp()),
-        TimestampType::LogAppendTime => batch.max_timestamp(),
-    }
-}
-
 /// The record, ready to be written anew.
 fn own_record<'a>(batch: &Batch, raw: &RawRecord<'a>) -> Record<'a> {
     Record {
@@ -403,95 +260,3 @@ fn own_record<'a>(batch: &Batch, raw: &RawRecord<'a>) -> Record<'a> {
         headers: raw.headers,
     }
 }
-
-/// One pass over the records of a batch.
-struct Survey<'a> {
-    rules: &'a Rules,
-    batch: &'a Batch,
-    now: Timestamp,
-    refused: Vec<Refused>,
-    refused_count: u32,
-    refused_for_time: bool,
-    /// Whether every record stands at its own number.
-    offsets_in_order: bool,
-    /// The largest date of the records' own.
-    max_timestamp: Timestamp,
-}
-
-impl<'a> Survey<'a> {
-    fn new(rules: &'a Rules, batch: &'a Batch, now: Timestamp) -> Self {
-        Self {
-            rules,
-            batch,
-            now,
-            refused: Vec::new(),
-            refused_count: 0,
-            refused_for_time: false,
-            offsets_in_order: true,
-            max_timestamp: Timestamp::NONE,
-        }
-    }
-
-    fn read(&mut self, records: &[u8]) -> Result<(), RecordError> {
-        let expected = self.batch.record_count();
-        let mut rest = records;
-        for index in 0..expected {
-            if rest.is_empty() {
-                return Err(RecordError::TooFewRecords { expected, found: index });
-            }
-            let raw = RawRecord::take(&mut rest).map_err(|fault| RecordError::of(index, fault))?;
-            self.see(index, &raw);
-        }
-        match rest.len() {
-            0 => Ok(()),
-            bytes => Err(RecordError::Leftover { bytes }),
-        }
-    }
-
-    fn see(&mut self, index: u32, raw: &RawRecord<'_>) {
-        let timestamp = date_of(self.batch, raw);
-        self.offsets_in_order &= i64::from(raw.offset_delta) == i64::from(index);
-        self.max_timestamp = self.max_timestamp.max(timestamp);
-        if self.rules.compacted && raw.key.is_none() {
-            self.refuse(index, Refusal::NullKey);
-        }
-        if let Some(reason) = self.refusal_of(timestamp) {
-            self.refuse(index, reason);
-        }
-    }
-
-    fn refusal_of(&self, timestamp: Timestamp) -> Option<Refusal> {
-        let (rules, now) = (self.rules, self.now);
-        if rules.timestamp_type == TimestampType::CreateTime && timestamp.is_some() {
-            let limit_ms = rules.timestamp_before_max_ms;
-            if now.as_millis().saturating_sub(timestamp.as_millis()) > limit_ms {
-                return Some(Refusal::TooOld { timestamp, now, limit_ms });
-            }
-            let limit_ms = rules.timestamp_after_max_ms;
-            let is_too_new = timestamp.as_millis().saturating_sub(now.as_millis()) > limit_ms;
-            return is_too_new.then_some(Refusal::TooNew { timestamp, now, limit_ms });
-        }
-        let is_dated = self.batch.timestamp_type() == TimestampType::LogAppendTime;
-        is_dated.then_some(Refusal::AppendTimeFromClient)
-    }
-
-    fn refuse(&mut self, index: u32, reason: Refusal) {
-        self.refused_count += 1;
-        self.refused_for_time |= reason.is_about_time();
-        if self.refused.len() < CheckError::REFUSED_MAX {
-            self.refused.push(Refused { index, reason });
-        }
-    }
-
-    fn verdict(self) -> Result<Self, CheckError> {
-        let count = self.refused_count;
-        match (count, self.refused_for_time) {
-            (0, _) => Ok(self),
-            (_, true) => Err(CheckError::InvalidTimestamp { refused: self.refused, count }),
-            (_, false) => Err(CheckError::InvalidRecords { refused: self.refused, count }),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -4,7 +4,9 @@ use super::*;
 use crate::epoch::{LeaderEpoch, ProducerEpoch, Sequence};
 use crate::id::ProducerId;
 use crate::record::tests::{altered, filled, keyed, of_payload, read, with_count, writable};
-use crate::record::{CodecError, NewRecord, ProducerStamp, RecordFault, TransactionMarker, TransactionResult};
+use crate::record::{
+    BuildError, CodecError, NewRecord, ProducerStamp, RecordFault, TransactionMarker, TransactionResult,
+};
 
 const NOW: Timestamp = Timestamp::from_millis(10_000);
 
