@@ -3,7 +3,7 @@
 //! Whoever opens a log on an [`OverlayDisk`] sees what an opening would find and do, and can read the log beside a live
 //! writer, while not a byte of the directory changes: no lock is taken, no file is made.
 //!
-//! - May use: the seam alone.
+//! - May use: `time` and the seam itself.
 //! - Always true: the disk below is only ever opened for reading.
 
 use std::collections::BTreeMap;

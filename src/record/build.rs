@@ -1,6 +1,6 @@
 //! Building a batch: records go in, a sealed [`Batch`] comes out.
 //!
-//! - May use: the newtypes and its siblings `batch`, `header`, `record`, `varint`, `compress`.
+//! - May use: the newtypes and its siblings `attributes`, `batch`, `compress`, `fields`, `header`, `varint`.
 //! - Must not know: the log, files, clocks.
 //! - Always true: the bytes start with room for the header, so an uncompressed batch is sealed where it was encoded;
 //!   offset deltas rise; no size or count ever leaves its signed field.

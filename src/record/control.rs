@@ -1,6 +1,6 @@
 //! Control records: what the log says to its readers and not to applications.
 //!
-//! - May use: the newtypes, `build`, `record`.
+//! - May use: the newtypes, `attributes`, `batch`, `build`, `fields`.
 //! - Must not know: transactions; it reads and writes their markers.
 //! - Always true: a type or a version of the future is recognised as such and stepped over.
 

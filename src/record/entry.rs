@@ -1,6 +1,6 @@
 //! One entry of a `.log` file, of whatever format.
 //!
-//! - May use: the newtypes, `batch`, `legacy`, `records`.
+//! - May use: the newtypes, `attributes`, `batch`, `compress`, `legacy`, `records`.
 //! - Must not know: files; it is fed their bytes.
 //! - Always true: the magic byte, which all formats from 0 on keep at the same place, decides who reads the rest.
 

@@ -1,6 +1,6 @@
 //! The records of one batch, iterated without an allocation per record.
 //!
-//! - May use: the newtypes, `record`, `batch`, `compress`, `legacy`.
+//! - May use: the newtypes, `attributes`, `batch`, `compress`, `fields`, `legacy`.
 //! - Must not know: files, the log.
 //! - Always true: an iterator ends after its first error; without one it has seen exactly the records that the batch
 //!   counts and every byte of them, and their offsets rise within the batch's own.

@@ -1,6 +1,6 @@
 //! Formats older than the batch v2, where they can still be on disk.
 //!
-//! - May use: the newtypes, `attributes`, `compress`, and the errors of its siblings.
+//! - May use: the newtypes, `attributes`, `compress`, `fields`, and the errors of `batch` and `records`.
 //! - Must not know: the log, files.
 //! - Always true: a compressed message holds uncompressed ones, never deeper; what it holds has been checked to the
 //!   last byte before the first record is given out.
