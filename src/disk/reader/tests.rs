@@ -8,7 +8,9 @@ use super::*;
 use crate::disk::sums::{IndexSums, SumsBuilder};
 use crate::disk::{Disk, DiskPath, MemDisk, OpenHow};
 use crate::epoch::LeaderEpoch;
+use crate::log::base_of;
 use crate::log::{FileId, MaxTimestamp, SegmentFacts};
+use crate::record::Header;
 use crate::record::{BatchBuilder, Codec, NewRecord};
 use crate::time::Timestamp;
 
@@ -196,6 +198,35 @@ fn a_file_that_was_cut_says_so_at_the_batch_it_ends_in_and_serves_what_is_whole(
             }
         }
     }
+}
+
+#[test]
+fn a_read_behind_the_last_batch_goes_no_further_back_than_the_index_says() {
+    let segment = Segment::of(300, 100);
+    let disk = MemDisk::new();
+    disk.put("log", segment.bytes.clone()).unwrap();
+    let file = disk.open(&DiskPath::root().entry("log"), OpenHow::Read).unwrap();
+    let span = Span {
+        file: FileId(0),
+        segment: Offset::new(BASE),
+        segment_next: Offset::new(segment.next() + 50),
+        position: 0,
+        end: segment.bytes.len() as u32,
+        from: Offset::new(segment.next()),
+        ceiling: Offset::MAX,
+        bytes_max: 1,
+    };
+    let hint = Hint { position: segment.starts[290], offset: Offset::new(BASE + 581) };
+    let source = Source { file: &file, map: None, pool: &Pool::default() };
+    let before = disk.calls();
+    let found = read_span(&source, &span, hint, &segment.epochs, None).unwrap();
+    assert!(found.is_empty());
+    let calls = disk.calls() - before;
+    assert!(calls <= 3, "{calls} calls");
+    // An index that says what is not so is not gone by.
+    let hint = Hint { offset: Offset::new(BASE + 400), ..hint };
+    assert!(read_span(&source, &span, hint, &segment.epochs, None).unwrap().is_empty());
+    assert!(disk.calls() - before > 6);
 }
 
 #[test]
