@@ -113,8 +113,7 @@ impl Log {
     }
 
     pub(super) fn seal_op(&self, segment: &Segment) -> DiskOp {
-        let checksum = |bytes: &[u8]| (bytes.len() as u32, crc32fast::hash(bytes));
-        let nothing = checksum(&[]);
+        let nothing = (0, crc32fast::hash(&[]));
         let (index, time_index) = segment.indexes.as_ref().map_or((nothing, nothing), Indexes::sums);
         DiskOp::Seal {
             base: segment.base,
