@@ -3,6 +3,8 @@
 //! - Always true: only sums that an opening would go by are believed. What Kafka, or a compaction that was cut short, has
 //!   put in the place of what was summed up is not damaged.
 
+use std::ops::Range;
+
 use crate::cli::finding::CliError;
 use crate::cli::world;
 use crate::disk::{
@@ -20,16 +22,21 @@ pub(crate) struct Hidden {
     pub(crate) segment: Offset,
     /// The block.
     pub(crate) block: BadBlock,
+    /// The bit that accounts for it, if one does: which byte of the segment it is in, and which it is.
+    pub(crate) bit: Option<(u32, u8)>,
 }
 
-impl Hidden {
-    /// Whether the block holds any of these bytes.
-    pub(crate) fn meets(&self, segment: Offset, from: u64, to: u64) -> bool {
-        self.segment == segment && from < u64::from(self.block.to) && u64::from(self.block.from) < to
-    }
+/// The bytes in front of a batch that its checksum leaves open.
+pub(crate) const OPEN_BYTES: u64 = 17;
+
+/// Those of `blocks`, which are in order, that hold any of these bytes.
+pub(crate) fn met(blocks: &[Hidden], segment: Offset, from: u64, to: u64) -> Range<usize> {
+    let first = blocks.partition_point(|bad| (bad.segment, u64::from(bad.block.to)) <= (segment, from));
+    let behind = blocks.partition_point(|bad| (bad.segment, u64::from(bad.block.from)) < (segment, to));
+    first..behind.max(first)
 }
 
-/// The blocks of a log that differ from their sums, whatever the reason.
+/// The blocks of a log that differ from their sums, whatever the reason, in order.
 pub(crate) fn bad_blocks(disk: &FileDisk, partition: &TopicPartition) -> Result<Vec<Hidden>, CliError> {
     // What an opening would make of the directory, without touching it.
     let opened = OverlayDisk::new(disk.clone());
@@ -53,7 +60,7 @@ pub(crate) fn bad_blocks(disk: &FileDisk, partition: &TopicPartition) -> Result<
                 continue;
             }
             if let Err(block) = sums.check(block, &bytes[0]) {
-                found.push(Hidden { segment, block });
+                found.push(Hidden { segment, block, bit: block.flipped_bit() });
             }
         }
     }

@@ -1,5 +1,6 @@
 //! `ottla repair`: makes a log whose flushed bytes are damaged readable again, at the price it names.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::io::Write;
 use std::path::PathBuf;
@@ -7,7 +8,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::cli::finding::{CliError, Finding};
-use crate::cli::hidden::{Hidden, bad_blocks};
+use crate::cli::hidden::{Hidden, OPEN_BYTES, bad_blocks, met};
 use crate::cli::log_view::{LogView, Seen, Wants};
 use crate::cli::paths;
 use crate::cli::source::Source;
@@ -150,15 +151,29 @@ fn hidden(view: &LogView, disk: &FileDisk, partition: &TopicPartition) -> Result
     if hidden.is_empty() {
         return Ok(hidden);
     }
+    // A wrong bit that a good batch's checksum covers is none.
+    let mut confirmed = BTreeSet::new();
     let visit = |seen| {
-        if let Seen::Damaged { path, position, size, .. } = seen
-            && let Some(segment) = path_base(&path.to_string_lossy())
-        {
-            hidden.retain(|block| !block.meets(segment, position, position + size));
+        match seen {
+            Seen::Batch { segment, position, .. } => {
+                let open = position..position + OPEN_BYTES;
+                let is_open = |(at, _): (u32, u8)| open.contains(&u64::from(at));
+                let bad = &hidden[met(&hidden, segment, open.start, open.end)];
+                confirmed
+                    .extend(bad.iter().filter_map(|bad| bad.bit).filter(|bit| is_open(*bit)).map(|bit| (segment, bit)));
+            }
+            Seen::Damaged { path, position, size, .. } => {
+                if let Some(segment) = path_base(&path.to_string_lossy()) {
+                    hidden.drain(met(&hidden, segment, position, position + size));
+                }
+            }
         }
         Ok(Wants::More)
     };
     view.visit(Offset::ZERO, visit, |_, _| {})?;
+    for bad in &mut hidden {
+        bad.bit = bad.bit.filter(|bit| confirmed.contains(&(bad.segment, *bit)));
+    }
     Ok(hidden)
 }
 
@@ -208,7 +223,7 @@ fn losses(
         match seen {
             Seen::Batch { segment: base, position, entry } => {
                 segment = base;
-                if let Some(bad) = hidden.iter().find(|bad| bad.meets(base, position, position + OPEN_BYTES)) {
+                if let Some(bad) = hidden[met(&hidden, base, position, position + OPEN_BYTES)].first() {
                     let (path, end) = (view.path_of(FileName::Log(base)), position + u64::from(entry.size()));
                     let what = format!("a wrong bit in a header between bytes {} and {}", bad.block.from, bad.block.to);
                     losses.add(base, path, position, end, what);
@@ -243,14 +258,11 @@ fn losses(
     Ok(all)
 }
 
-/// The bytes in front of a batch that its checksum leaves open.
-const OPEN_BYTES: u64 = 17;
-
 /// Where the sum of a block says which bit is wrong, nothing is lost. Answers those, and the blocks where it does not.
 fn restored(view: &LogView, hidden: &[Hidden], out: &mut impl Write) -> Result<(Vec<Loss>, Vec<Hidden>), CliError> {
     let (mut restored, mut others) = (Vec::new(), Vec::new());
     for bad in hidden {
-        let Some((position, bit)) = bad.block.flipped_bit() else {
+        let Some((position, bit)) = bad.bit else {
             others.push(*bad);
             continue;
         };

@@ -41,6 +41,8 @@ enum Seen {
     Good,
     /// It is not, and what it holds accounts for that.
     Explained,
+    /// It is not, by the one bit that is wrong in the byte here.
+    Flipped(u32),
     /// It is not, and nothing that it holds accounts for that.
     Hidden,
 }
@@ -214,7 +216,8 @@ impl KnownSums {
             match self.seen[block as usize] {
                 Seen::Never => {}
                 Seen::Good | Seen::Explained => continue,
-                Seen::Hidden => {
+                Seen::Flipped(position) if !range.contains(&position) => continue,
+                Seen::Flipped(_) | Seen::Hidden => {
                     return Ok(self.hidden.get(&block).map(|bad| Differing { block, bad: *bad, is_hidden: true }));
                 }
             }
@@ -242,8 +245,21 @@ impl KnownSums {
         if range.end > self.sums.log_len() {
             return Vouch::Nothing;
         }
-        let is_good = |block: u32| self.seen.get(block as usize) == Some(&Seen::Good);
+        let is_good = |block: u32| match self.seen.get(block as usize) {
+            Some(Seen::Good) => true,
+            Some(Seen::Flipped(position)) => !range.contains(position),
+            Some(Seen::Never | Seen::Explained | Seen::Hidden) | None => false,
+        };
         if self.blocks(&range).all(is_good) { Vouch::Good } else { Vouch::Suspect }
+    }
+
+    /// Whether one of these bytes is known to have the one bit that is wrong in its block.
+    pub(crate) fn flipped_in(&self, range: Range<u32>) -> bool {
+        let is_flipped = |block: u32| match self.seen.get(block as usize) {
+            Some(Seen::Flipped(position)) => range.contains(position),
+            Some(Seen::Never | Seen::Good | Seen::Explained | Seen::Hidden) | None => false,
+        };
+        self.blocks(&range).any(is_flipped)
     }
 
     /// The block differs, and what it holds accounts for that: each of its batches is judged by itself.
@@ -253,10 +269,11 @@ impl KnownSums {
         }
     }
 
-    /// The block differs, and nothing that it holds accounts for that: nothing of it is believed.
-    pub(crate) fn condemn(&mut self, block: u32, bad: BadBlock) {
+    /// The block differs, and no batch shows it: all else is believed but the byte that is wrong, and nothing if it is not
+    /// known which that is.
+    pub(crate) fn condemn(&mut self, block: u32, bad: BadBlock, flipped: Option<u32>) {
         if let Some(seen) = self.seen.get_mut(block as usize) {
-            *seen = Seen::Hidden;
+            *seen = flipped.map_or(Seen::Hidden, Seen::Flipped);
             self.hidden.insert(block, bad);
         }
     }

@@ -29,8 +29,9 @@ pub(crate) enum Reason {
     Batch,
     /// The file ends within it.
     End,
-    /// None that shows: it must be one of the bytes that no batch's checksum covers, and nobody knows of which batch.
-    Hidden,
+    /// None that shows: bytes are wrong that no batch's checksum covers. Which, if it is a single bit; else nobody knows
+    /// even of which batches.
+    Hidden(Option<u32>),
 }
 
 /// Why a block differs. At `at`, in front of it or where it begins, a batch begins.
@@ -38,6 +39,8 @@ pub(crate) fn reason_of<F: DiskFile>(file: &F, bad: &BadBlock, mut at: u32) -> R
     if file.len()? < u64::from(bad.to) {
         return Ok(Reason::End);
     }
+    // Of random damage one in ten thousand looks like a single bit somewhere, but hardly ever like one of these few.
+    let (flipped, mut is_open) = (bad.flipped_bit().map(|(position, _)| position), false);
     while at < bad.to {
         let mut front = [0; Header::BYTES];
         let read = file.read_full(u64::from(at), &mut front)?;
@@ -47,9 +50,10 @@ pub(crate) fn reason_of<F: DiskFile>(file: &F, bad: &BadBlock, mut at: u32) -> R
         if at.saturating_add(size) > bad.from && !is_batch(file, at, size)? {
             return Ok(Reason::Batch);
         }
+        is_open |= flipped.is_some_and(|position| (at..at.saturating_add(OPEN_BYTES)).contains(&position));
         at = at.saturating_add(size);
     }
-    Ok(Reason::Hidden)
+    Ok(Reason::Hidden(flipped.filter(|_| is_open)))
 }
 
 fn is_batch<F: DiskFile>(file: &F, at: u32, size: u32) -> Result<bool, DiskError> {

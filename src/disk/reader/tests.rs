@@ -146,16 +146,16 @@ fn a_corrupt_batch_costs_itself_wherever_the_walk_begins() {
 }
 
 #[test]
-fn a_wrong_base_offset_or_epoch_is_never_served_and_hides_nothing_in_silence() {
+fn a_wrong_base_offset_or_epoch_is_never_served_and_costs_its_batch_where_there_are_sums() {
     let segment = Segment::of(6, 10);
     for at in [0, 3, 5] {
+        let own = BTreeSet::from([BASE + 2 * at, BASE + 2 * at + 1]);
         for byte in (0..8).chain(12..16) {
             for (bit, back) in (0..8).flat_map(|bit| [(bit, 0), (bit, 1), (bit, 4)]) {
-                let damaged = segment.flipped(segment.starts[at] as usize + byte, bit);
-                for by in [By::Sums, By::Nobody] {
-                    let refused = segment.refused(&damaged, by, back, 1);
-                    assert!(refused.contains(&(BASE + 2 * at as u64)), "byte {byte} bit {bit} of batch {at}, {by:?}");
-                }
+                let damaged = segment.flipped(segment.starts[at as usize] as usize + byte, bit);
+                let what = format!("byte {byte} bit {bit} of batch {at}, hint {back} back");
+                assert_eq!(segment.refused(&damaged, By::Sums, back, 1), own, "{what}");
+                assert!(segment.refused(&damaged, By::Nobody, back, 1).is_superset(&own), "{what}");
             }
         }
     }
@@ -167,11 +167,17 @@ fn a_bad_block_costs_no_batch_that_begins_in_another() {
     let block = |offset: u64| segment.starts[((offset - BASE) / 2) as usize] / crate::disk::sums::BLOCK_BYTES;
     // The last byte of the base offset, in the second of four blocks.
     let at = segment.starts.iter().position(|start| *start > 90_000).unwrap();
-    let damaged = segment.flipped(segment.starts[at] as usize + 7, 0);
+    let byte = segment.starts[at] as usize + 7;
+    let damaged = segment.flipped(byte, 0);
+    let own: BTreeSet<u64> = (BASE..segment.next()).skip(2 * at).take(2).collect();
+    // Another bit: nobody can say any more which they are.
+    let mut worse = damaged.clone();
+    worse[byte + 8] ^= 4;
+    let all: BTreeSet<u64> = (BASE..segment.next()).filter(|offset| block(*offset) == 1).collect();
     for (back, bytes_max) in [(0, 1), (3, 1), (3, 1 << 20), (60, 4000)] {
-        let refused = segment.refused(&damaged, By::Sums, back, bytes_max);
-        let due: BTreeSet<u64> = (BASE..segment.next()).filter(|offset| block(*offset) == 1).collect();
-        assert_eq!(refused, due, "hint {back} back, {bytes_max} bytes");
+        let what = format!("hint {back} back, {bytes_max} bytes");
+        assert_eq!(segment.refused(&damaged, By::Sums, back, bytes_max), own, "{what}");
+        assert_eq!(segment.refused(&worse, By::Sums, back, bytes_max), all, "{what}");
     }
 }
 

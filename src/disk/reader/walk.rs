@@ -11,6 +11,7 @@ use crate::disk::block_sums::{Differing, KnownSums, Vouch};
 use crate::disk::place::Place;
 use crate::disk::pool::Pool;
 use crate::disk::reader::{Hint, ReadFault, Source};
+use crate::disk::sums::BadBlock;
 use crate::disk::suspect::{OPEN_BYTES, Reason, SEARCH_BYTES_MAX, end_by_checksum, may_begin, reason_of};
 use crate::disk::{DiskError, DiskFile};
 use crate::log::{EpochCache, Span, Why, base_of};
@@ -380,19 +381,30 @@ impl<'a, F: DiskFile> Walk<'a, F> {
             };
             // From a place where a batch begins; at worst, from the front.
             let from = [self.at, self.passed].into_iter().find(|at| *at <= bad.from).unwrap_or(0);
-            match if is_hidden { Reason::Hidden } else { reason_of(self.file, &bad, from)? } {
+            if is_hidden {
+                return Err(self.differs(&bad));
+            }
+            match reason_of(self.file, &bad, from)? {
                 Reason::Batch => sums.accept(block),
                 // It is whole up to there, for all that is known; whoever gets to the end finds it.
                 Reason::End => break,
-                Reason::Hidden => {
-                    sums.condemn(block, bad);
-                    let why = Why::Block { stored: bad.stored, computed: bad.computed };
-                    let offset = self.next.unwrap_or(self.floor);
-                    return Err(ReadFault::Corrupt { segment: self.span.segment, position: bad.from, offset, why });
-                }
+                Reason::Hidden(flipped) => sums.condemn(block, bad, flipped),
             }
         }
         Ok(self.vouch_here())
+    }
+
+    /// The block that the header here lies in is not what was written.
+    fn differs(&self, bad: &BadBlock) -> ReadFault {
+        let why = Why::Block { stored: bad.stored, computed: bad.computed };
+        // Of which batch, is known if it is a single bit.
+        match self.sums.as_deref().map(|sums| sums.flipped_in(self.open_bytes())) {
+            Some(true) => self.corrupt(why),
+            Some(false) | None => {
+                let offset = self.next.unwrap_or(self.floor);
+                ReadFault::Corrupt { segment: self.span.segment, position: bad.from, offset, why }
+            }
+        }
     }
 
     /// What the sums are known to say of the batch here.
