@@ -1,6 +1,6 @@
 //! Performing what a log asks for, for a single caller: the three lanes, one behind the other.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::disk::block_sums::{BlockSums, KnownSums};
 use crate::disk::deleted::Deleted;
 use crate::disk::handles::{Handle, Handles};
+use crate::disk::kept::Kept;
 use crate::disk::swap;
 use crate::disk::{Disk, DiskError, DiskErrorKind, DiskFile, DiskPath, OpenHow};
 use crate::log::{DiskOp, Effect, FileId, FileName, Log, OpFailure, OpSeq, Part, Remove, SegmentFiles, Sync};
@@ -23,22 +24,13 @@ pub(crate) struct Lanes<D: Disk> {
     waiting: VecDeque<Effect>,
     /// What has failed for good: nothing is performed after it, and whoever asks is told again.
     broken: Option<DiskError>,
-    /// Index files of sealed segments that were looked into, mapped or read whole.
-    indexes: BTreeMap<FileId, Bytes>,
-    /// Sealed segments that are read from a map.
-    maps: BTreeMap<FileId, Bytes>,
-    /// Files that readers may still hold maps of.
-    was_mapped: BTreeSet<FileId>,
+    kept: Kept,
     sums: BlockSums,
     pub(crate) deleted: Deleted,
 }
 
 /// How many bytes of a file are copied at a time.
 const COPY_BYTES: usize = 1 << 20;
-/// How many segments are mapped at a time.
-const MAPS_MAX: usize = 16;
-/// How many index files are kept at a time.
-const INDEXES_MAX: usize = 64;
 
 /// What came of performing.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -56,9 +48,7 @@ impl<D: Disk> Lanes<D> {
             handles,
             waiting: VecDeque::new(),
             broken: None,
-            indexes: BTreeMap::new(),
-            maps: BTreeMap::new(),
-            was_mapped: BTreeSet::new(),
+            kept: Kept::default(),
             sums: BlockSums::default(),
             deleted: Deleted::default(),
         }
@@ -76,31 +66,24 @@ impl<D: Disk> Lanes<D> {
 
     /// A map of all of a sealed segment, kept for the next reader; `None` where the disk has no maps.
     pub(crate) fn map(&mut self, file: FileId, len: u32) -> Result<Option<Bytes>, DiskError> {
-        if let Some(map) = self.maps.get(&file) {
-            return Ok(Some(map.clone()));
+        if let Some(map) = self.kept.map(file) {
+            return Ok(Some(map));
         }
         let map = self.handles.handle(file)?.file.map(u64::from(len))?;
         if let Some(map) = &map {
-            if self.maps.len() >= MAPS_MAX {
-                self.maps.pop_first();
-            }
-            self.maps.insert(file, map.clone());
-            self.was_mapped.insert(file);
+            self.kept.keep_map(file, map.clone());
         }
         Ok(map)
     }
 
     /// The bytes of an index file, if they are kept.
     pub(crate) fn index(&self, file: FileId) -> Option<Bytes> {
-        self.indexes.get(&file).cloned()
+        self.kept.index(file)
     }
 
     /// Keeps the bytes of an index file that will not change any more.
     pub(crate) fn keep_index(&mut self, file: FileId, bytes: Bytes) {
-        if self.indexes.len() >= INDEXES_MAX {
-            self.indexes.pop_first();
-        }
-        self.indexes.insert(file, bytes);
+        self.kept.keep_index(file, bytes);
     }
 
     /// The log is about to be closed: what is known of its last segment is noted too.
@@ -250,13 +233,11 @@ impl<D: Disk> Lanes<D> {
     }
 
     fn truncate(&mut self, file: FileId, len: u32) -> Result<(), DiskError> {
-        self.indexes.remove(&file);
-        self.maps.remove(&file);
         let handle = self.handles.handle(file)?;
         if let FileName::Log(base) = handle.name {
             self.sums.forget(&self.disk, &self.dir, base)?;
         }
-        let handle = if self.was_mapped.remove(&file) {
+        let handle = if self.kept.was_mapped(file) {
             self.copy_front(file, &handle, len)?
         } else {
             handle.cut();
@@ -265,6 +246,8 @@ impl<D: Disk> Lanes<D> {
             outcome?;
             handle
         };
+        // Not before: a cut that found no space is tried again, and must find what readers hold.
+        self.kept.let_go(file);
         if let FileName::Log(base) = handle.name {
             self.sums.truncated(base, &handle.file, len)?;
         }
@@ -315,19 +298,12 @@ impl<D: Disk> Lanes<D> {
         }
         let may_go = match remove.file {
             Some(file) => {
-                self.let_go(file);
+                self.kept.let_go(file);
                 self.handles.forget(file)
             }
             None => !self.handles.has_name(remove.name),
         };
         if may_go { self.deleted.delete(&self.disk, &self.dir, remove.name) } else { Ok(()) }
-    }
-
-    /// Keeps no bytes of a file that is gone: as long as a map stands, so do its blocks on the disk.
-    fn let_go(&mut self, file: FileId) {
-        self.indexes.remove(&file);
-        self.maps.remove(&file);
-        self.was_mapped.remove(&file);
     }
 
     fn put(&mut self, name: FileName, bytes: &Bytes) -> Result<(), DiskError> {
@@ -342,7 +318,7 @@ impl<D: Disk> Lanes<D> {
             self.sums.removed(*old);
             for name in segment_names(*old) {
                 if let Some(file) = self.handles.forget_name(name) {
-                    self.let_go(file);
+                    self.kept.let_go(file);
                 }
             }
         }
@@ -402,13 +378,41 @@ pub(crate) fn replace<D: Disk>(disk: &D, dir: &DiskPath, name: &str, bytes: &[u8
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::disk::{FileDisk, LogFile, OpenOptions, ReadMode};
+    use crate::disk::{FileDisk, LogFile, MemDisk, OpenOptions, ReadMode};
     use crate::id::TopicPartition;
     use crate::log::{Cleanup, Isolation, LogConfig};
-    use crate::record::{BatchBuilder, Codec, NewRecord};
+    use crate::record::{Batch, BatchBuilder, Codec, NewRecord};
     use crate::time::Timestamp;
 
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+    fn batch() -> Batch {
+        let mut batch = BatchBuilder::new(Codec::None);
+        batch.push(&NewRecord::new(NOW, Some(b"key"), Some(b"value"))).unwrap();
+        batch.build().unwrap()
+    }
+
+    #[test]
+    fn a_file_that_readers_have_mapped_keeps_its_length_also_if_its_cut_waits_for_space() {
+        let disk = MemDisk::new();
+        let partition = TopicPartition::parse("t-0").unwrap();
+        let (mut log, _) = LogFile::open(disk.clone(), &partition, OpenOptions::default(), NOW).unwrap();
+        for _ in 0..2 {
+            log.append(NOW, &batch()).unwrap();
+            log.flush().unwrap();
+        }
+        let active = log.log().active_segment();
+        log.lanes.kept.keep_map(active.files.log, Bytes::new());
+        let name = DiskPath::root().entry(&partition).entry(FileName::Log(Offset::ZERO));
+        let mapped = disk.open(&name, OpenHow::Read).unwrap();
+        // The front that is copied does not fit.
+        disk.set_capacity(Some(disk.held() + u64::from(active.size) / 4));
+        assert!(log.truncate_to(Offset::new(1), NOW).is_err() && log.lanes.is_waiting());
+        disk.set_capacity(None);
+        log.flush().unwrap();
+        assert_eq!((log.log().log_end_offset(), mapped.len()), (Offset::new(1), Ok(u64::from(active.size))));
+        assert_eq!(disk.open(&name, OpenHow::Read).unwrap().len(), Ok(u64::from(active.size) / 2));
+    }
 
     #[test]
     fn what_compaction_has_replaced_is_not_kept_mapped() {
@@ -418,16 +422,14 @@ mod tests {
         let partition = TopicPartition::parse("t-0").unwrap();
         let (mut log, _) = LogFile::open(FileDisk::open(dir.path()).unwrap(), &partition, options, NOW).unwrap();
         for _ in 0..3 {
-            let mut batch = BatchBuilder::new(Codec::None);
-            batch.push(&NewRecord::new(NOW, Some(b"key"), Some(b"value"))).unwrap();
-            log.append(NOW, &batch.build().unwrap()).unwrap();
+            log.append(NOW, &batch()).unwrap();
             log.roll(NOW).unwrap();
         }
         for offset in 0..3 {
             log.read(Offset::new(offset), 1 << 20, Isolation::LogEnd).unwrap();
         }
-        assert_eq!(log.lanes.maps.len(), 3);
+        assert!(log.lanes.kept.len() >= 3);
         log.compact_anyway(NOW).unwrap();
-        assert_eq!((log.lanes.maps.len(), log.lanes.was_mapped.len()), (0, 0));
+        assert_eq!(log.lanes.kept.len(), 0);
     }
 }

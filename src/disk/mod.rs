@@ -25,6 +25,7 @@ pub mod dirs;
 mod error;
 mod file;
 mod handles;
+mod kept;
 mod lanes;
 mod log_dir;
 mod log_file;
