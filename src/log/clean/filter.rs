@@ -8,7 +8,7 @@ use crate::log::clean::CleanError;
 use crate::log::clean::map::OffsetMap;
 use crate::log::clean::rewrite::{rewritten, rewritten_legacy};
 use crate::log::clean::txns::{MarkerUse, PassedTxns};
-use crate::log::producers::ProducerState;
+use crate::log::producers::{ProducerEntry, ProducerState};
 use crate::log::txn_index::AbortedTxn;
 use crate::offset::Offset;
 use crate::record::{Batch, BuildError, DecompressLimit, Entry, Record, RecordError};
@@ -40,7 +40,7 @@ pub enum LastBatch {
 impl LastBatch {
     /// The last batches of all producers that are known.
     pub fn of(producers: &ProducerState) -> BTreeMap<ProducerId, Self> {
-        let last = |entry: &crate::log::ProducerEntry| match entry.batches().last() {
+        let last = |entry: &ProducerEntry| match entry.batches().last() {
             Some(batch) => Self::Records(batch.last_offset),
             None => Self::Marker(entry.epoch()),
         };

@@ -2,8 +2,8 @@
 //!
 //! Leaves that are fed with batches, in two passes (semantics.md, section 7). [`Dirt`] says what is worth it;
 //! [`group()`] which segments become one. The first pass, [`Mapping`], notes the last offset of each key from the first
-//! dirty offset on; the second, [`Filter`], shows every batch of the clean and the dirty part to it and says what stays
-//! of each, which a [`CleanedSegment`] takes up with its indexes. Offsets never change: what goes leaves gaps.
+//! dirty offset on; the second, [`Filter`], is shown every batch of the clean and the dirty part and says what stays of
+//! each, which a [`CleanedSegment`] takes up with its indexes. Offsets never change: what goes leaves gaps.
 //!
 //! Three things outlive their use for a while. A tombstone stays until its *delete horizon*, a date that the first
 //! compaction which meets it writes into its batch; so does the marker of a transaction of which nothing else is left.
