@@ -45,10 +45,15 @@ fn image(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 
 /// A closed log of 3,000 lines in several segments, and its directory.
 fn log() -> tempfile::TempDir {
+    log_with(&[])
+}
+
+fn log_with(more: &[&str]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let lines: String = (0..3000).map(|number| format!("line {number}\n")).collect();
     let args = ["--batch-bytes", "1000", "--segment-bytes", "20000"];
-    let (code, text) = run(&[&["append", dir.path().to_str().unwrap(), "t-0"][..], &args].concat(), lines.as_bytes());
+    let to = ["append", dir.path().to_str().unwrap(), "t-0"];
+    let (code, text) = run(&[&to[..], &args, more].concat(), lines.as_bytes());
     assert_eq!(code, 0, "{text}");
     dir
 }
@@ -192,6 +197,33 @@ fn of_a_block_with_several_wrong_bits_in_headers_the_batches_are_named_and_kept_
     let (code, text) = run(&["read", path, "t-0"], b"");
     assert_eq!((code, text.lines().count() as u64), (0, 3000 - (next - base)), "{text}");
     assert_eq!(run(&["repair", path], b""), (0, "t-0: nothing to repair\n".to_owned()));
+}
+
+#[test]
+fn a_sealed_segment_that_has_lost_its_end_is_named_and_once_repaired_compacted() {
+    let dir = log_with(&["--key-separator", " "]);
+    let path = dir.path().to_str().unwrap();
+    let segment = segments(dir.path())[1].clone();
+    let base: u64 = segment.file_stem().unwrap().to_str().unwrap().parse().unwrap();
+    let next: u64 = segments(dir.path())[2].file_stem().unwrap().to_str().unwrap().parse().unwrap();
+    let bytes = fs::read(&segment).unwrap();
+    // Of its batches the first is left, whole.
+    let first = 12 + u32::from_be_bytes(bytes[8..12].try_into().unwrap()) as usize;
+    let count = u64::from(u32::from_be_bytes(bytes[57..61].try_into().unwrap()));
+    fs::write(&segment, &bytes[..first]).unwrap();
+    let (code, text) = run(&["compact", path, "t-0"], b"");
+    assert!(code != 0 && text.contains("the file ends inside"), "nothing is compacted over it: {text}");
+
+    let (code, text) = run(&["repair", path], b"");
+    let named = format!("bytes {first} to {} (the file ends in front of them): offsets", bytes.len());
+    let lost = format!("offsets {} to {next} would be lost\n", base + count);
+    assert!(code == 1 && text.contains(&named) && text.contains(&lost), "{text}");
+    let (code, text) = run(&["repair", path, "--write"], b"");
+    assert_eq!(code, 1, "{text}");
+    for command in [&["verify", path][..], &["repair", path], &["compact", path, "t-0"], &["verify", path]] {
+        let (code, text) = run(command, b"");
+        assert_eq!(code, 0, "{command:?}: {text}");
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Damage that no batch shows: a wrong bit among those that no batch's checksum covers, seen by the sum of its block.
+//! Damage that no batch shows and sums see: a wrong bit among those that no batch's checksum covers, and a lost end.
 //!
 //! - Always true: only sums that an opening would go by are believed. What Kafka, or a compaction that was cut short, has
 //!   put in the place of what was summed up is not damaged.
@@ -36,15 +36,24 @@ pub(crate) fn met(blocks: &[Hidden], segment: Offset, from: u64, to: u64) -> Ran
     first..behind.max(first)
 }
 
-/// The blocks of a log that differ from their sums, whatever the reason, in order.
-pub(crate) fn bad_blocks(disk: &FileDisk, partition: &TopicPartition) -> Result<Vec<Hidden>, CliError> {
+/// What the sums of a log's segments see, in order.
+#[derive(Debug, Default)]
+pub(crate) struct BySums {
+    /// The blocks that differ, whatever the reason.
+    pub(crate) blocks: Vec<Hidden>,
+    /// Bytes that are not there any more at the ends of segments.
+    pub(crate) missing: Vec<(Offset, Range<u64>)>,
+}
+
+/// Compares a log with its sums.
+pub(crate) fn by_sums(disk: &FileDisk, partition: &TopicPartition) -> Result<BySums, CliError> {
     // What an opening would make of the directory, without touching it.
     let opened = OverlayDisk::new(disk.clone());
     let Ok((log, _)) = LogFile::open(opened.clone(), partition, OpenOptions::default(), world::now()) else {
-        return Ok(Vec::new());
+        return Ok(BySums::default());
     };
     let dir = DiskPath::root().entry(partition);
-    let mut found = Vec::new();
+    let mut found = BySums::default();
     for segment in log.log().segments().map(|segment| segment.base_offset) {
         let Some(sums) = read(&opened, &dir.entry(FileName::Sums(segment)))?.and_then(|bytes| Sums::parse(&bytes).ok())
         else {
@@ -52,15 +61,19 @@ pub(crate) fn bad_blocks(disk: &FileDisk, partition: &TopicPartition) -> Result<
         };
         let path = dir.entry(FileName::Log(segment));
         let (file, seen) = (disk.open(&path, OpenHow::Read)?, opened.open(&path, OpenHow::Read)?);
+        let len = file.len()?;
+        if len < u64::from(sums.log_len()) && len == seen.len()? {
+            found.missing.push((segment, len..u64::from(sums.log_len())));
+        }
         for block in 0..sums.block_count() {
             let range = sums.range(block);
             let bytes = [read_at(&file, range.start, range.len())?, read_at(&seen, range.start, range.len())?];
-            // One that is not there is missing, and one that an opening changes is something else.
+            // One that is not there whole is missing, and one that an opening changes is something else.
             if bytes[0].len() < range.len() || bytes[0] != bytes[1] {
                 continue;
             }
             if let Err(block) = sums.check(block, &bytes[0]) {
-                found.push(Hidden { segment, block, bit: block.flipped_bit() });
+                found.blocks.push(Hidden { segment, block, bit: block.flipped_bit() });
             }
         }
     }

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::io::Write;
+use std::ops::Range;
 use std::path::PathBuf;
 
 use clap::Args;
 
 use crate::cli::finding::{CliError, Finding};
-use crate::cli::hidden::{Hidden, OPEN_BYTES, bad_blocks, met};
+use crate::cli::hidden::{BySums, Hidden, OPEN_BYTES, by_sums, met};
 use crate::cli::log_view::{LogView, Seen, Wants};
 use crate::cli::paths;
 use crate::cli::source::Source;
@@ -66,8 +67,9 @@ impl RepairArgs {
         let mut damaged = Vec::new();
         for partition in partitions(&files) {
             let view = LogView::open(&self.dir, &partition)?;
-            let hidden = hidden(&view, &disk, &partition)?;
-            let losses = losses(&view, &hidden, &partition, &mut out)?;
+            let mut by_sums = by_sums(&disk, &partition)?;
+            keep_hidden(&view, &mut by_sums.blocks)?;
+            let losses = losses(&view, &by_sums, &partition, &mut out)?;
             if self.write && !losses.is_empty() {
                 self.cut_out(&disk, &partition, &losses, &mut out)?;
             }
@@ -145,11 +147,10 @@ impl RepairArgs {
     }
 }
 
-/// The blocks that differ from their sums though each of their batches looks good.
-fn hidden(view: &LogView, disk: &FileDisk, partition: &TopicPartition) -> Result<Vec<Hidden>, CliError> {
-    let mut hidden = bad_blocks(disk, partition)?;
+/// Of the blocks that differ from their sums, keeps those of which each batch looks good.
+fn keep_hidden(view: &LogView, hidden: &mut Vec<Hidden>) -> Result<(), CliError> {
     if hidden.is_empty() {
-        return Ok(hidden);
+        return Ok(());
     }
     // A wrong bit that a good batch's checksum covers is none.
     let mut confirmed = BTreeSet::new();
@@ -158,23 +159,23 @@ fn hidden(view: &LogView, disk: &FileDisk, partition: &TopicPartition) -> Result
             Seen::Batch { segment, position, .. } => {
                 let open = position..position + OPEN_BYTES;
                 let is_open = |(at, _): (u32, u8)| open.contains(&u64::from(at));
-                let bad = &hidden[met(&hidden, segment, open.start, open.end)];
+                let bad = &hidden[met(hidden, segment, open.start, open.end)];
                 confirmed
                     .extend(bad.iter().filter_map(|bad| bad.bit).filter(|bit| is_open(*bit)).map(|bit| (segment, bit)));
             }
             Seen::Damaged { path, position, size, .. } => {
                 if let Some(segment) = path_base(&path.to_string_lossy()) {
-                    hidden.drain(met(&hidden, segment, position, position + size));
+                    hidden.drain(met(hidden, segment, position, position + size));
                 }
             }
         }
         Ok(Wants::More)
     };
     view.visit(Offset::ZERO, visit, |_, _| {})?;
-    for bad in &mut hidden {
+    for bad in hidden {
         bad.bit = bad.bit.filter(|bit| confirmed.contains(&(bad.segment, *bit)));
     }
-    Ok(hidden)
+    Ok(())
 }
 
 /// What was found so far.
@@ -199,6 +200,12 @@ impl Losses {
         }
     }
 
+    /// The end of a segment that is not there any more: what vouches for it must go, or it is missed for ever.
+    fn add_missing(&mut self, view: &LogView, segment: Offset, bytes: &Range<u64>) {
+        let path = view.path_of(FileName::Log(segment));
+        self.add(segment, path, bytes.start, bytes.end, "the file ends in front of them".to_owned());
+    }
+
     /// Tells of all that is open, at what price.
     fn tell(&mut self, out: &mut impl Write, price: impl Display) -> Result<(), CliError> {
         for (path, from, to, what) in self.open.drain(..) {
@@ -211,11 +218,12 @@ impl Losses {
 /// Tells what of a partition is damaged. A torn tail is named too, but is no loss of what was flushed.
 fn losses(
     view: &LogView,
-    hidden: &[Hidden],
+    by_sums: &BySums,
     partition: &TopicPartition,
     out: &mut impl Write,
 ) -> Result<Vec<Loss>, CliError> {
-    let (restored, hidden) = restored(view, hidden, out)?;
+    let (restored, hidden) = restored(view, &by_sums.blocks, out)?;
+    let mut missing = by_sums.missing.iter().peekable();
     let mut losses = Losses::default();
     let mut next = view.log_start_offset();
     let mut segment = Offset::ZERO;
@@ -223,6 +231,9 @@ fn losses(
         match seen {
             Seen::Batch { segment: base, position, entry } => {
                 segment = base;
+                while let Some((front, bytes)) = missing.next_if(|(front, _)| *front < base) {
+                    losses.add_missing(view, *front, bytes);
+                }
                 if let Some(bad) = hidden[met(&hidden, base, position, position + OPEN_BYTES)].first() {
                     let (path, end) = (view.path_of(FileName::Log(base)), position + u64::from(entry.size()));
                     let what = format!("a wrong bit in a header between bytes {} and {}", bad.block.from, bad.block.to);
@@ -248,6 +259,9 @@ fn losses(
         Ok(Wants::More)
     };
     view.visit(Offset::ZERO, visit, |_, _| {})?;
+    for (front, bytes) in missing {
+        losses.add_missing(view, *front, bytes);
+    }
     losses.tell(out, format_args!("all from offset {next} on would be lost"))?;
     let mut all = losses.all;
     all.extend(restored);
