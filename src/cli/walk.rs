@@ -251,7 +251,7 @@ impl<'a, S: Source> Walk<'a, S> {
                     continue;
                 };
                 let candidate = position + at as u64;
-                if prefix.size() > BATCH_BYTES_MAX || prefix.size() > to - candidate {
+                if prefix.size() > BATCH_BYTES_MAX || !self.fits(candidate, &prefix) {
                     continue;
                 }
                 checked += prefix.size();
@@ -268,7 +268,7 @@ impl<'a, S: Source> Walk<'a, S> {
         Ok(None)
     }
 
-    /// Whether what looks like batch behind batch from here ends where it should.
+    /// Whether what looks like batch behind batch from here, behind a good one, ends where it should.
     fn leads_to(&mut self, from: u64, until: Until) -> io::Result<bool> {
         let Until::Exactly(end) = until else { return Ok(true) };
         let mut position = from;
@@ -277,9 +277,14 @@ impl<'a, S: Source> Walk<'a, S> {
             let Some(prefix) = Prefix::decode(&prefix).filter(|prefix| self.may_follow(prefix)) else {
                 return Ok(false);
             };
+            if position + prefix.size() > end {
+                let is_small = prefix.size() <= BATCH_BYTES_MAX && self.fits(position, &prefix);
+                return Ok(is_small && Entry::parse(&self.bytes.bytes(position, prefix.size() as usize)?).is_ok());
+            }
             position += prefix.size();
         }
-        Ok(position == end)
+        // A good batch may reach over the end: what lies within a record would not, so it is the length that is wrong.
+        Ok(true)
     }
 }
 
@@ -391,6 +396,21 @@ mod tests {
             let (batches, damaged) = walked(&bytes);
             assert_eq!(batches.len(), 4, "length {length}: {damaged:?}");
             assert_eq!((damaged[0].0, damaged[0].1), (positions[2], positions[3] - positions[2]), "length {length}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_length_that_ends_where_a_batch_seems_to_begin_hides_none() {
+        // In front of a batch's records stand so many zeros that the beginning of one can be seen in them.
+        for length in 49..400_i32 {
+            let (mut bytes, positions) = log(6);
+            let at = positions[2] as usize + 8;
+            if bytes[at..at + 4] == length.to_be_bytes() {
+                continue;
+            }
+            bytes[at..at + 4].copy_from_slice(&length.to_be_bytes());
+            let (batches, damaged) = walked(&bytes);
+            assert_eq!(batches.len(), 5, "length {length}: {damaged:?}");
         }
     }
 
