@@ -7,8 +7,8 @@
 //! - May use: the seam, `sums`, and the ops of `log`.
 //! - Always true: nothing is summed up that was not written in order; a truncation forgets what it cut.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as MapEntry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use crate::disk::open::read_small;
@@ -22,6 +22,8 @@ use crate::offset::Offset;
 pub(crate) struct BlockSums {
     growing: BTreeMap<Offset, SumsBuilder>,
     known: BTreeMap<Offset, Option<KnownSums>>,
+    /// Segments whose file of sums was written and not synced.
+    unsynced: BTreeSet<Offset>,
 }
 
 /// The sums of a segment that were on disk when the log was opened, or when the segment was sealed.
@@ -110,6 +112,7 @@ impl BlockSums {
     /// would condemn what takes the place of what is cut.
     pub(crate) fn forget<D: Disk>(&mut self, disk: &D, dir: &DiskPath, base: Offset) -> Result<(), DiskError> {
         self.known.insert(base, None);
+        self.unsynced.remove(&base);
         match disk.remove(&dir.entry(FileName::Sums(base))) {
             Ok(()) => disk.sync_dir(dir),
             Err(error) if error.kind == DiskErrorKind::NotFound => Ok(()),
@@ -157,16 +160,36 @@ impl BlockSums {
         let sum = |(len, crc): (u32, u32)| FileSum { len, crc };
         let [offset_index, time_index, txn_index] = indexes.map(sum);
         let Ok(sums) = builder.finish(facts, IndexSums { offset_index, time_index, txn_index }) else { return Ok(()) };
-        disk.open(&dir.entry(FileName::Sums(base)), OpenHow::Replace)?.write_full(0, &sums.encode())?;
-        self.known.insert(base, Some(KnownSums::new(sums)));
         self.growing.remove(&base);
+        if self.known(disk, dir, base)?.is_some_and(|known| known.sums == sums) {
+            return Ok(());
+        }
+        disk.open(&dir.entry(FileName::Sums(base)), OpenHow::Replace)?.write_full(0, &sums.encode())?;
+        self.unsynced.insert(base);
+        self.known.insert(base, Some(KnownSums::new(sums)));
         Ok(())
+    }
+
+    /// Makes the files of sums durable that were written since the last time; their names are for the caller to sync.
+    /// Answers whether there were any.
+    pub(crate) fn sync<D: Disk>(&mut self, disk: &D, dir: &DiskPath) -> Result<bool, DiskError> {
+        let bases = std::mem::take(&mut self.unsynced);
+        for base in &bases {
+            sync_if_there(disk, &dir.entry(FileName::Sums(*base)))?;
+        }
+        Ok(!bases.is_empty())
+    }
+
+    /// Nobody knows whether the file of sums of the segment at `base` is durable: it is synced with the next that are.
+    pub(crate) fn distrust(&mut self, base: Offset) {
+        self.unsynced.insert(base);
     }
 
     /// The segment is gone.
     pub(crate) fn removed(&mut self, base: Offset) {
         self.growing.remove(&base);
         self.known.remove(&base);
+        self.unsynced.remove(&base);
     }
 
     /// The sums of a segment, read from their file the first time; none if that is missing or garbage.
@@ -181,6 +204,15 @@ impl BlockSums {
             MapEntry::Vacant(unknown) => unknown.insert(read_sums(disk, dir, base)?.map(KnownSums::new)),
         };
         Ok(known.as_mut())
+    }
+}
+
+/// Brings a small file to disk, if it is there.
+pub(crate) fn sync_if_there<D: Disk>(disk: &D, path: &DiskPath) -> Result<(), DiskError> {
+    match disk.open(path, OpenHow::Write) {
+        Ok(file) => file.sync(),
+        Err(error) if error.kind == DiskErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

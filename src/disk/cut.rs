@@ -4,7 +4,7 @@ use crate::disk::log_file::LogFile;
 use crate::disk::open::{Files, Known, Opening, scan_file};
 use crate::disk::report::RecoveryReport;
 use crate::disk::{Disk, DiskError, DiskFile, DiskPath};
-use crate::log::{Closing, Cut, CutFacts, Indexes, SegmentInfo, TruncateError};
+use crate::log::{Closing, Cut, CutFacts, Effect, Indexes, SegmentInfo, TruncateError};
 use crate::offset::Offset;
 use crate::time::Timestamp;
 
@@ -33,9 +33,7 @@ impl<D: Disk> LogFile<D> {
         };
         let mut effects = Vec::new();
         let cut = self.log.truncate_to(to, facts, now, &mut effects)?;
-        self.mark_before_cut(cut)?;
-        self.run(effects)?;
-        self.settle_cut(cut)?;
+        self.perform_cut(cut, effects)?;
         Ok(cut)
     }
 
@@ -47,16 +45,29 @@ impl<D: Disk> LogFile<D> {
     pub fn truncate_fully_and_start_at(&mut self, start: Offset, now: Timestamp) -> Result<(), TruncateFault> {
         let mut effects = Vec::new();
         self.log.truncate_fully_and_start_at(start, now, &mut effects)?;
-        self.mark_before_cut(true)?;
-        self.run(effects)?;
-        self.settle_cut(true)?;
+        self.perform_cut(true, effects)?;
         Ok(())
+    }
+
+    fn perform_cut(&mut self, cut: bool, effects: Vec<Effect>) -> Result<(), DiskError> {
+        if let Err(error) = self.mark_before_cut(cut) {
+            // The log believes it cut, and its files are not.
+            self.log.give_up(format!("a truncation could not be noted: {error}"));
+            return Err(self.lanes.break_off(error));
+        }
+        self.run(effects)?;
+        self.settle_cut(cut)
     }
 
     /// What was cut off is gone for good before anything takes its place: a power loss that undid the one and kept the
     /// other would leave a log that never was.
     fn settle_cut(&mut self, cut: bool) -> Result<(), DiskError> {
-        if cut { self.flush().map(drop) } else { Ok(()) }
+        if !cut {
+            return Ok(());
+        }
+        self.flush()?;
+        // Nobody else knows where the log ends if a batch was cut that begins below.
+        self.write_mark()
     }
 
     /// The mark must not say that more is flushed than will be there: it goes back before the bytes do.

@@ -1,11 +1,11 @@
 //! Performing what a log asks for, for a single caller: the three lanes, one behind the other.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::disk::block_sums::{BlockSums, KnownSums};
+use crate::disk::block_sums::{BlockSums, KnownSums, sync_if_there};
 use crate::disk::deleted::Deleted;
 use crate::disk::handles::{Handle, Handles};
 use crate::disk::kept::Kept;
@@ -25,6 +25,8 @@ pub(crate) struct Lanes<D: Disk> {
     /// What has failed for good: nothing is performed after it, and whoever asks is told again.
     broken: Option<DiskError>,
     kept: Kept,
+    /// Small files that were written and not synced.
+    put: BTreeSet<FileName>,
     sums: BlockSums,
     pub(crate) deleted: Deleted,
 }
@@ -49,6 +51,7 @@ impl<D: Disk> Lanes<D> {
             waiting: VecDeque::new(),
             broken: None,
             kept: Kept::default(),
+            put: BTreeSet::new(),
             sums: BlockSums::default(),
             deleted: Deleted::default(),
         }
@@ -62,6 +65,13 @@ impl<D: Disk> Lanes<D> {
                 self.handles.adopt(number, name);
             }
         }
+    }
+
+    /// Nobody knows whether what stands beside the segments from `base` on is durable: the next flush sees to it.
+    pub(crate) fn distrust(&mut self, log: &Log, base: Offset) {
+        let bases = log.segments().map(|segment| segment.base_offset);
+        bases.filter(|other| *other >= base).for_each(|base| self.sums.distrust(base));
+        self.put.extend(log.snapshots_from(base).map(FileName::Snapshot));
     }
 
     /// A map of all of a sealed segment, kept for the next reader; `None` where the disk has no maps.
@@ -88,7 +98,8 @@ impl<D: Disk> Lanes<D> {
 
     /// The log is about to be closed: what is known of its last segment is noted too.
     pub(crate) fn finish(&mut self, log: &Log) -> Result<(), DiskError> {
-        self.perform(&log.seal_for_close())
+        self.perform(&log.seal_for_close())?;
+        if self.sums.sync(&self.disk, &self.dir)? { self.disk.sync_dir(&self.dir) } else { Ok(()) }
     }
 
     /// The block checksums of a segment, if there are any.
@@ -171,7 +182,8 @@ impl<D: Disk> Lanes<D> {
         self.broken.clone().map_or(Ok(()), Err)
     }
 
-    fn break_off(&mut self, error: DiskError) -> DiskError {
+    /// Performs nothing any more: what has failed leaves the files behind what the log believes.
+    pub(crate) fn break_off(&mut self, error: DiskError) -> DiskError {
         self.waiting.clear();
         self.broken = Some(error.clone());
         error
@@ -286,7 +298,10 @@ impl<D: Disk> Lanes<D> {
             self.handles.handle(*file)?.file.sync()?;
             self.handles.synced(*file);
         }
-        if sync.directory {
+        for name in std::mem::take(&mut self.put) {
+            sync_if_there(&self.disk, &self.dir.entry(name))?;
+        }
+        if self.sums.sync(&self.disk, &self.dir)? || sync.directory {
             self.disk.sync_dir(&self.dir)?;
         }
         Ok(())
@@ -296,6 +311,7 @@ impl<D: Disk> Lanes<D> {
         if let FileName::Log(base) = remove.name {
             self.sums.removed(base);
         }
+        self.put.remove(&remove.name);
         let may_go = match remove.file {
             Some(file) => {
                 self.kept.let_go(file);
@@ -307,6 +323,7 @@ impl<D: Disk> Lanes<D> {
     }
 
     fn put(&mut self, name: FileName, bytes: &Bytes) -> Result<(), DiskError> {
+        self.put.insert(name);
         let file = self.disk.open(&self.dir.entry(name), OpenHow::Replace)?;
         file.write_full(0, bytes)
     }

@@ -123,6 +123,13 @@ impl<D: Disk> LogDir<D> {
             self.disk.sync_dir(&DiskPath::root())?;
             self.noted_clean = false;
         }
+        if !self.was_clean && self.marks.marks().find(partition).is_some() {
+            // Whoever removes anything on the word of a mark must not find an older one after a power loss.
+            match self.marks.settle() {
+                Err(error) if error.kind != DiskErrorKind::NoSpace => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+        }
         let again = self.closed.remove(partition);
         // A log that was opened here before and was not closed was left as by a kill.
         let first = self.open.insert(partition.clone()) && !again;
@@ -138,6 +145,9 @@ impl<D: Disk> LogDir<D> {
 
     /// Writes a log's mark. It survives a kill at once, and a power loss after [`LogDir::sync_marks`].
     pub(crate) fn write_mark(&mut self, partition: &TopicPartition, mark: &FlushedMark) -> Result<(), DiskError> {
+        if self.recovery_points.offsets.get(partition) > Some(&mark.offset) {
+            self.lower(partition, mark)?;
+        }
         match self.marks.write(partition, mark) {
             Ok(()) => Ok(()),
             Err(MarksError::Disk(error)) => Err(error),
@@ -168,8 +178,8 @@ impl<D: Disk> LogDir<D> {
         Ok(())
     }
 
-    /// A log is about to be cut to what `mark` says: what Kafka's files say of it must not lie behind that, or the next
-    /// opening would take them for later news. To be called before the mark goes back.
+    /// The mark is about to go back to what `mark` says: what Kafka's files say must not lie behind that, or the next
+    /// opening would take them for later news.
     pub(crate) fn lower(&mut self, partition: &TopicPartition, mark: &FlushedMark) -> Result<(), DiskError> {
         let root = DiskPath::root();
         for (checkpoint, name, max) in [

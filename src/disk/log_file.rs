@@ -44,6 +44,8 @@ pub struct LogFile<D: Disk> {
     pub(super) pool: Pool,
     epoch: LeaderEpoch,
     unflushed: u64,
+    /// Whether what an opening after a kill has found may not be on disk yet.
+    unsettled: bool,
     /// How large the log was when its mark was last made durable.
     marked_size: u64,
     /// The segment in the mark when it was last made durable: gaps in front of it are known to be the leader's.
@@ -90,13 +92,14 @@ impl<D: Disk> LogFile<D> {
         }
         let mut effects = Vec::new();
         let mut log = Log::recovered(recovered, now, &mut effects)?;
-        if report.shutdown != Shutdown::Clean {
-            log.distrust_names();
-        }
+        let distrusted = (report.shutdown != Shutdown::Clean).then(|| log.distrust());
         let mut lanes = Lanes::new(disk, path, options.open_files_max);
         lanes.deleted = Deleted::new(options.file_delete_delay_ms);
         for segment in log.segments() {
             lanes.adopt(segment.base_offset, &segment.files);
+        }
+        if let Some(from) = distrusted {
+            lanes.distrust(&log, from);
         }
         let active = log.active_segment();
         let resumed = lanes.resume(active.base_offset, active.size);
@@ -111,6 +114,7 @@ impl<D: Disk> LogFile<D> {
             pool: Pool::default(),
             epoch,
             unflushed: 0,
+            unsettled: false,
             marked_size: 0,
             marked_segment: Offset::ZERO,
         };
@@ -121,6 +125,7 @@ impl<D: Disk> LogFile<D> {
     /// Does what the opening asks for. A full disk is no reason not to open: what needs space waits.
     fn start(&mut self, effects: Vec<Effect>, report: &RecoveryReport) -> Result<(), DiskError> {
         let unclean = !matches!(report.shutdown, Shutdown::New | Shutdown::Clean);
+        self.unsettled = unclean;
         match self.run(effects) {
             Err(error) if error.kind != DiskErrorKind::NoSpace => return Err(error),
             Ok(()) | Err(_) => {}
@@ -205,6 +210,7 @@ impl<D: Disk> LogFile<D> {
         self.log.flush(&mut effects);
         self.run(effects)?;
         self.unflushed = 0;
+        self.unsettled = false;
         self.follow();
         Ok(self.log.flushed())
     }

@@ -337,10 +337,8 @@ impl<D: Disk> MarkFile<D> {
     }
 
     fn write_slot(&mut self, partition: &TopicPartition, mark: Option<&FlushedMark>) -> Result<(), MarksError> {
-        if self.named == Named::Unsure {
-            // Or the copy that we take for the older one may be the only durable one.
-            self.sync()?;
-        }
+        // Or the copy that we take for the older one may be the only durable one.
+        self.settle()?;
         let planned = self.marks.plan(partition, mark)?;
         let file = match &mut self.file {
             Some(file) => file,
@@ -349,6 +347,15 @@ impl<D: Disk> MarkFile<D> {
         file.write_full(planned.position(), &planned.bytes.encode())?;
         self.marks.apply(partition, planned);
         Ok(())
+    }
+
+    /// Makes durable what was read, if that was left to the cache. Writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// The disk's own.
+    pub fn settle(&mut self) -> Result<(), DiskError> {
+        if self.named == Named::Unsure { self.sync() } else { Ok(()) }
     }
 
     /// Makes durable what was written, and the first time the name of the file.

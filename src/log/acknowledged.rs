@@ -34,6 +34,11 @@ impl Acknowledged {
         self.flushed
     }
 
+    /// Whether a flush is under way.
+    pub(crate) fn is_syncing(&self) -> bool {
+        self.syncing.is_some()
+    }
+
     /// The last op that was reported done.
     pub(crate) fn last_done(&self) -> OpSeq {
         self.done

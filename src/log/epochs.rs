@@ -103,6 +103,13 @@ impl EpochCache {
         true
     }
 
+    /// The CRC-32 that a file of the epochs that begin in front of `end` has.
+    pub fn checksum_below(&self, end: Offset) -> u32 {
+        let mut known = self.clone();
+        known.truncate_from_end(end);
+        crc32fast::hash(&known.encode())
+    }
+
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.entries.clear();

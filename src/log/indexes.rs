@@ -139,6 +139,12 @@ impl Indexes {
         self.since_entry = 0;
     }
 
+    /// The batches behind `position` are read again: the next entry comes where it would have come then, so that it is the
+    /// same wherever the reading begins.
+    pub(crate) fn resumed_at(&mut self, position: u32) {
+        self.since_entry = position.saturating_sub(self.offset.last().map_or(0, |last| last.position));
+    }
+
     /// Forgets the entries of what lies at `to` or after it.
     pub fn truncate_to(&mut self, to: Offset) {
         self.offset.truncate_to(to);
@@ -146,6 +152,12 @@ impl Indexes {
         self.since_entry = 0;
         self.offset_written.cut(self.offset.as_bytes());
         self.time_written.cut(self.time.as_bytes());
+    }
+
+    /// The files have all of it, or will be given it.
+    pub(crate) fn count_as_written(&mut self) {
+        self.offset_written = Written::all_of(self.offset.as_bytes());
+        self.time_written = Written::all_of(self.time.as_bytes());
     }
 
     /// The entries of the offset index that no file has yet, and where they go in it.

@@ -1,5 +1,6 @@
 //! The flushed mark: what one log knows to be on disk, told to its next opening.
 
+use crate::log::epochs::EpochCache;
 use crate::offset::Offset;
 use crate::time::Timestamp;
 
@@ -17,6 +18,8 @@ pub struct FlushedMark {
     pub position: u32,
     /// Up to which offset (exclusive) all is flushed.
     pub offset: Offset,
+    /// The offset behind the last batch in front of `position`: below `offset` if a truncation went into a batch.
+    pub next_offset: Offset,
     /// The first readable offset.
     pub log_start_offset: Offset,
     /// The high watermark.
@@ -39,8 +42,20 @@ pub struct FlushedMark {
     pub txn_index_crc: u32,
     /// From which producer snapshot the producers' state is to be replayed; `None` if no producer is known.
     pub snapshot_offset: Option<Offset>,
-    /// The checksum of the leader-epoch file.
+    /// The checksum of the leader-epoch file, as far as its epochs begin in front of `offset`; of all of it if `clean`.
     pub epochs_crc: u32,
     /// Whether the log was closed at this mark and nothing was written since.
     pub clean: bool,
+}
+
+impl FlushedMark {
+    /// What `epochs_crc` is of these epochs.
+    pub(crate) fn checksum_of(&self, epochs: &EpochCache) -> u32 {
+        epochs.checksum_below(if self.clean { self.offset.advance(1) } else { self.offset })
+    }
+
+    /// Whether these epochs are those that the mark knows; of one that may have begun since it knows nothing.
+    pub fn knows(&self, epochs: &EpochCache) -> bool {
+        [self.checksum_of(epochs), epochs.checksum_below(self.offset)].contains(&self.epochs_crc)
+    }
 }

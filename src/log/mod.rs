@@ -64,7 +64,7 @@ pub use read::{Isolation, ReadError, ReadPlan, Span};
 pub use recovered::{IndexFiles, Recovered, RecoveredSegment};
 pub use replaced::{ReplaceError, Replacement};
 pub use retention::{Breach, TrimError};
-pub use scan::{BadRange, Fed, Scan, ScanStart, Scanned, Why};
+pub use scan::{BadRange, EpochsFrom, Fed, Scan, ScanStart, Scanned, Why};
 pub(crate) use scan::{base_of, negative_epoch};
 use segment::Segment;
 pub use segment::{SegmentFacts, SegmentFiles, SegmentInfo};
@@ -312,7 +312,7 @@ impl Log {
         if matches!(self.health, Health::Poisoned { .. }) {
             return;
         }
-        if self.acknowledged.synced(id) && self.flushed() == self.log_end_offset {
+        if self.acknowledged.synced(id) && self.is_flushed() {
             self.last_mark = Some(self.mark_now(Closing::Open));
         }
         self.maybe_sync(out);
@@ -347,33 +347,53 @@ impl Log {
     /// stands; the log start and the high watermark are always those of now.
     pub fn mark(&self, shutdown: Closing) -> FlushedMark {
         let last = self.last_mark.filter(|last| self.segments.contains_key(&last.segment));
-        match last.filter(|_| self.flushed() < self.log_end_offset) {
+        match last.filter(|_| !self.is_flushed()) {
             Some(last) => FlushedMark {
                 log_start_offset: self.log_start_offset,
                 high_watermark: self.high_watermark,
-                epochs_crc: crc32fast::hash(&self.epochs.encode()),
+                epochs_crc: self.epochs.checksum_below(last.offset),
+                clean: false,
                 ..last
             },
             None => self.mark_now(shutdown),
         }
     }
 
+    /// Whether all batches are on disk, and the side files of all sealed segments.
+    fn is_flushed(&self) -> bool {
+        let batches = self.flushed() == self.log_end_offset;
+        batches && !self.acknowledged.is_syncing() && self.unsynced_seal().is_none()
+    }
+
+    /// The first segment that was sealed since the last flush. Nobody would look at its side files again if a mark told of
+    /// a segment behind it.
+    fn unsynced_seal(&self) -> Option<Offset> {
+        let is_unsynced = |files: &SegmentFiles| {
+            let mut all = [files.log, files.index, files.time_index].into_iter().chain(files.txn_index);
+            all.any(|file| self.unsynced.contains(&file))
+        };
+        let mut sealed = self.segments.range(..self.active().base);
+        sealed.find(|(_, segment)| is_unsynced(&segment.files)).map(|(base, _)| *base)
+    }
+
     fn mark_now(&self, shutdown: Closing) -> FlushedMark {
         let active = self.active();
         let nothing = (0, crc32fast::hash(&[]));
         // Only what is flushed may be told; it is the whole log whenever a flush has just succeeded.
-        let whole = self.flushed() == self.log_end_offset;
+        let whole = self.is_flushed();
         let indexes = active.indexes.as_ref().filter(|_| whole);
         let (index, time_index) = indexes.map_or((nothing, nothing), Indexes::sums);
         let txn_index = if whole { active.aborted_written.sum() } else { nothing };
         let max = if whole { active.max } else { MaxTimestamp::none(active.base) };
         // Else only the front of the segment in which the flushed part ends: what comes behind must be read.
-        let reached =
-            self.segments.range(..=self.flushed()).next_back().map_or(self.log_start_offset, |(base, _)| *base);
-        FlushedMark {
+        let first = self.segments.keys().next().copied().unwrap_or(self.log_start_offset);
+        let reached = self.segments.range(..=self.flushed()).next_back().map_or(first, |(base, _)| *base);
+        let reached = self.unsynced_seal().map_or(reached, |base| base.min(reached));
+        let mark = FlushedMark {
             segment: if whole { active.base } else { reached },
             position: if whole { active.size } else { 0 },
             offset: if whole { self.log_end_offset } else { reached },
+            next_offset: if whole { active.next } else { reached },
             log_start_offset: self.log_start_offset,
             high_watermark: self.high_watermark,
             max_timestamp: max.timestamp,
@@ -390,9 +410,10 @@ impl Log {
                 None => Some(Offset::ZERO),
                 last => last.copied(),
             },
-            epochs_crc: crc32fast::hash(&self.epochs.encode()),
+            epochs_crc: 0,
             clean: whole && shutdown == Closing::Closed,
-        }
+        };
+        FlushedMark { epochs_crc: mark.checksum_of(&self.epochs), ..mark }
     }
 
     /// Writes all that is kept in memory, so that the files say what the log is; a flush is still to be asked for.
@@ -409,7 +430,7 @@ impl Log {
 
     /// What the driver notes of the active segment when the log is closed, as it does of one that is sealed.
     pub fn seal_for_close(&self) -> DiskOp {
-        self.seal_op(self.active())
+        self.seal_op(self.active(), self.log_end_offset)
     }
 
     /// Whether offsets are missing in front of any segment above `base`.
@@ -417,6 +438,11 @@ impl Log {
         let later = self.segments.values().rev().take_while(|segment| segment.base > base);
         let in_front = self.segments.values().rev().skip(1);
         later.zip(in_front).any(|(segment, before)| before.next < segment.base)
+    }
+
+    /// The producer snapshots at `from` or later.
+    pub(crate) fn snapshots_from(&self, from: Offset) -> impl Iterator<Item = Offset> {
+        self.snapshots.range(from..).copied()
     }
 
     /// The indexes of a segment, if they are in memory.

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
+
 use crate::log::Log;
 use crate::log::acknowledged::Acknowledged;
 use crate::log::config::{ConfigError, LogConfig};
 use crate::log::epochs::EpochCache;
 use crate::log::indexes::{Indexes, MaxTimestamp, Written};
+use crate::log::mark::FlushedMark;
 use crate::log::op::{DiskOp, Effect, FileName, OpSeq};
 use crate::log::producers::ProducerState;
 use crate::log::segment::{Segment, SegmentFiles};
@@ -31,10 +34,14 @@ pub struct Recovered {
     pub snapshots: BTreeSet<Offset>,
     /// The first readable offset; raised to the first segment's base if it lies below.
     pub log_start_offset: Offset,
+    /// The offset that the next record gets: behind the last batch, or further.
+    pub log_end_offset: Offset,
     /// The high watermark, as it was last known; brought into the log's range.
     pub high_watermark: Offset,
     /// Up to where all is surely on disk.
     pub flushed: Offset,
+    /// The mark that the opening has believed: it is true until a better one is known.
+    pub mark: Option<FlushedMark>,
     /// Seed of the jitter of rolls.
     pub jitter_seed: u64,
 }
@@ -94,14 +101,18 @@ impl Log {
         found.config.check()?;
         let mut log = Self::without_segments(found.config, found.log_start_offset);
         (log.epochs, log.producers, log.snapshots) = (found.epochs, found.producers, found.snapshots);
-        log.jitter_seed = found.jitter_seed;
-        let end = found.segments.last().map_or(found.log_start_offset, |last| last.next);
+        (log.jitter_seed, log.last_mark) = (found.jitter_seed, found.mark);
+        let end = found.segments.last().map_or(found.log_start_offset, |last| last.next.max(found.log_end_offset));
         let start = found.segments.first().map_or(end, |first| first.base);
         log.log_start_offset = found.log_start_offset.max(start).min(end);
         log.log_end_offset = end;
         log.high_watermark = found.high_watermark.clamp(log.log_start_offset, end);
         log.acknowledged = Acknowledged::new(end, found.flushed.min(end));
-        for segment in found.segments {
+        let active = found.segments.last().map(|last| last.base);
+        for mut segment in found.segments {
+            if segment.index_files == IndexFiles::Wrong && Some(segment.base) != active {
+                log.replace_index_files(&mut segment, out);
+            }
             log.adopt(segment, out);
         }
         if log.segments.is_empty() {
@@ -118,9 +129,17 @@ impl Log {
         Ok(log)
     }
 
-    /// Nobody knows whether the names of the files are on disk or only in the cache: the next flush makes them durable.
-    pub(crate) fn distrust_names(&mut self) {
+    /// Nobody knows whether what was found from the end of the flushed part on is on disk or only in the cache, names,
+    /// lengths and side files included: the next flush makes it durable. Answers the segment in which that part begins.
+    pub(crate) fn distrust(&mut self) -> Offset {
         self.names_changed = true;
+        let flushed = self.last_mark.map_or(self.flushed(), |mark| mark.segment);
+        let from = self.segments.range(..=flushed).next_back().map_or(flushed, |(base, _)| *base);
+        for segment in self.segments.range(from..).map(|(_, segment)| segment) {
+            let files = segment.files;
+            self.unsynced.extend([files.log, files.index, files.time_index].into_iter().chain(files.txn_index));
+        }
+        from
     }
 
     fn adopt(&mut self, found: RecoveredSegment, out: &mut Vec<Effect>) {
@@ -164,15 +183,31 @@ impl Log {
         if found.cut {
             self.emit(DiskOp::Truncate { file: files.log, len: found.size }, out);
         }
-        // Nobody knows whether what was read back is on disk or only in the page cache.
-        if self.acknowledged.flushed() < found.next {
-            self.unsynced.insert(files.log);
-        }
         self.mend_index_files(base, found.index_files, out);
         let last_op = OpSeq(self.next_op);
         if let Some(segment) = self.segments.get_mut(&base) {
             segment.last_op = Some(last_op);
         }
+    }
+
+    /// Makes the index files of a sealed segment anew, whole and durably: nobody reads it again to see whether they are
+    /// there.
+    fn replace_index_files(&mut self, segment: &mut RecoveredSegment, out: &mut Vec<Effect>) {
+        let (base, txn_index) = (segment.base, segment.aborted.as_bytes());
+        let Some(indexes) = segment.indexes.as_mut() else { return };
+        indexes.count_as_written();
+        for (name, bytes) in [
+            (FileName::OffsetIndex(base), indexes.offset.as_bytes()),
+            (FileName::TimeIndex(base), indexes.time.as_bytes()),
+            (FileName::TxnIndex(base), txn_index),
+        ] {
+            match (name, bytes.is_empty()) {
+                (FileName::TxnIndex(_), true) if segment.has_txn_index => self.remove(name, None, out),
+                (FileName::TxnIndex(_), true) => {}
+                _ => drop(self.emit(DiskOp::Replace { name, bytes: Bytes::copy_from_slice(bytes) }, out)),
+            }
+        }
+        (segment.has_txn_index, segment.index_files) = (!txn_index.is_empty(), IndexFiles::Same);
     }
 
     /// Brings the index files of a segment to what is known of it.
@@ -198,5 +233,8 @@ impl Log {
             }
         }
         self.write_indexes_of(base, out);
+        // As with a seal: once the log is flushed nobody reads a segment again to see whether they reached the disk.
+        let txn_index = self.segments.get(&base).and_then(|segment| segment.files.txn_index);
+        self.unsynced.extend([files.index, files.time_index].into_iter().chain(txn_index));
     }
 }

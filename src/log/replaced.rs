@@ -59,7 +59,7 @@ impl Log {
             end = end.max(gone.next);
             self.forget_unsynced(gone.files);
         }
-        self.last_mark = None;
+        self.last_mark = self.last_mark.filter(|last| inputs.iter().all(|(base, _)| *base != last.segment));
         self.tail.uncache_below(end);
         let has_aborted = !output.aborted.is_empty();
         let files = SegmentFiles {

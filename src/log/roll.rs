@@ -2,7 +2,7 @@
 
 use crate::log::append::Change;
 use crate::log::op::{DiskOp, Effect, FileName};
-use crate::log::segment::{Segment, SegmentFiles};
+use crate::log::segment::{Segment, SegmentFacts, SegmentFiles};
 use crate::log::{AppendDecision, Indexes, Log, ProducerSnapshot};
 use crate::offset::Offset;
 use crate::time::Timestamp;
@@ -104,22 +104,19 @@ impl Log {
         // Nobody reads a sealed segment again to see whether its side files reached the disk: the next flush sees to it.
         let files = self.active().files;
         self.unsynced.extend([files.index, files.time_index].into_iter().chain(files.txn_index));
-        let mut op = self.seal_op(self.active());
-        if let DiskOp::Seal { facts, .. } = &mut op {
-            facts.next_offset = next;
-        }
+        let op = self.seal_op(self.active(), next);
         let sealed = self.emit(op, out);
         self.active_mut().last_op = Some(sealed);
     }
 
-    pub(super) fn seal_op(&self, segment: &Segment) -> DiskOp {
+    pub(super) fn seal_op(&self, segment: &Segment, next_offset: Offset) -> DiskOp {
         let nothing = (0, crc32fast::hash(&[]));
         let (index, time_index) = segment.indexes.as_ref().map_or((nothing, nothing), Indexes::sums);
         DiskOp::Seal {
             base: segment.base,
             file: segment.files.log,
             len: segment.size,
-            facts: segment.facts(),
+            facts: SegmentFacts { next_offset, ..segment.facts() },
             indexes: [index, time_index, segment.aborted_written.sum()],
         }
     }

@@ -43,11 +43,15 @@ pub struct ScanStart {
     pub indexes: Indexes,
     /// The transactions aborted in front of `position`.
     pub aborted: TxnIndex,
-    /// The leader epochs in front of `position`.
+    /// The leader epochs as they were noted, also those that begin behind `position`: one may begin where no batch does.
+    /// Batches that tell of later ones add them.
     pub epochs: EpochCache,
-    /// The leader epochs as they were noted. One that begins between two batches begins there, also if its first batch
-    /// came later, behind a gap, or is gone.
-    pub noted: EpochCache,
+    /// Who noted them.
+    pub epochs_from: EpochsFrom,
+    /// The epoch of the last batch in front of `position` that counts, if it is known.
+    pub seen_epoch: Option<LeaderEpoch>,
+    /// The first readable offset: of batches that end below it the epochs do not count.
+    pub log_start_offset: Offset,
     /// The producers in front of `position`.
     pub producers: ProducerState,
     /// `index_interval_bytes`.
@@ -60,14 +64,33 @@ pub struct ScanStart {
     pub limit: Offset,
 }
 
+/// Where the leader epochs come from that a scan begins with.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum EpochsFrom {
+    /// A file of ottla's. Each was noted before its first batch was written: a batch of an earlier one is what a truncation
+    /// had cut off.
+    Ottla,
+    /// A file of Kafka's, which may be behind the batches.
+    Kafka,
+    /// Batches alone.
+    Batches,
+}
+
 impl ScanStart {
-    /// Notes where the batch's leader epoch begins, if it is the first of it.
+    /// Notes where the batch's leader epoch begins, if that is news.
     fn note_epoch(&mut self, batch: &Batch) {
-        let Some(epoch) = batch.leader_epoch().filter(|epoch| self.epochs.latest() < Some(*epoch)) else { return };
-        let noted = self.noted.entries().iter().find(|entry| entry.epoch == epoch);
-        let between = self.next..=batch.base_offset();
-        let start = noted.map(|entry| entry.start_offset).filter(|start| between.contains(start));
-        self.epochs.assign(epoch, start.unwrap_or(batch.base_offset()));
+        let Some(epoch) = batch.leader_epoch() else { return };
+        let known = self.epochs.epoch_for(batch.base_offset());
+        // Trimming a log to its end and cutting it there leaves no reign, and the next may be an earlier one.
+        let counts = batch.last_offset() >= self.log_start_offset;
+        let alone = self.epochs_from == EpochsFrom::Batches;
+        let first = counts && alone && self.seen_epoch.is_none();
+        if (counts || alone) && known < Some(epoch) || first && known != Some(epoch) {
+            self.epochs.assign(epoch, batch.base_offset());
+        }
+        if counts {
+            self.seen_epoch = self.seen_epoch.max(Some(epoch));
+        }
     }
 
     /// Shows the batch to the producers' state, unless that knows it, as a follower would: what a leader has once
@@ -96,8 +119,6 @@ pub struct Scan {
     bad: Vec<BadRange>,
     cut: Option<(u32, Why)>,
     batches: u64,
-    /// The latest epoch of a batch. The cache may know later ones, of which no batch is there.
-    seen_epoch: Option<LeaderEpoch>,
     /// Bytes asked for to see whether a header belongs to a batch.
     sought_again: u64,
 }
@@ -214,6 +235,8 @@ pub struct Scanned {
     pub aborted: TxnIndex,
     /// The leader epochs, those of earlier segments included.
     pub epochs: EpochCache,
+    /// The epoch of the last batch that counts.
+    pub seen_epoch: Option<LeaderEpoch>,
     /// The producers at the end.
     pub producers: ProducerState,
     /// The ranges that are corrupt although they were flushed.
@@ -234,8 +257,8 @@ const SOUGHT_AGAIN_BYTES_MAX: u64 = 4 << 30;
 impl Scan {
     /// A scan that begins at `start`.
     pub fn new(start: ScanStart) -> Self {
-        let (at, seen_epoch) = (start.position, None);
-        Self { state: start, at, seeking: None, bad: Vec::new(), cut: None, batches: 0, seen_epoch, sought_again: 0 }
+        let at = start.position;
+        Self { state: start, at, seeking: None, bad: Vec::new(), cut: None, batches: 0, sought_again: 0 }
     }
 
     /// What to feed first.
@@ -279,6 +302,7 @@ impl Scan {
             indexes,
             aborted: state.aborted,
             epochs: state.epochs,
+            seen_epoch: state.seen_epoch,
             producers: state.producers,
             bad: self.bad,
             cut: self.cut,
@@ -327,7 +351,8 @@ impl Scan {
         if let Some(found) = negative_epoch(entry) {
             return Err(Why::EpochNegative { found });
         }
-        match (entry.leader_epoch(), self.seen_epoch) {
+        let noted = state.epochs.epoch_for(first).filter(|_| state.epochs_from == EpochsFrom::Ottla);
+        match (entry.leader_epoch(), state.seen_epoch.max(noted)) {
             (Some(found), Some(latest)) if found < latest => Err(Why::EpochGoesBack { latest, found }),
             _ => Ok(()),
         }
@@ -339,7 +364,6 @@ impl Scan {
         state.max.raise(entry.max_timestamp(), last);
         state.first_timestamp.get_or_insert(entry.max_timestamp());
         state.indexes.batch_appended(last, self.at, size, state.max, state.index_interval_bytes);
-        self.seen_epoch = self.seen_epoch.max(entry.leader_epoch());
         if let Some(batch) = entry.as_batch() {
             state.note_epoch(batch);
             state.replay(batch);

@@ -227,7 +227,10 @@ impl Log {
         });
         self.log_end_offset = to;
         self.acknowledged.cut(to);
-        self.last_mark = None;
+        // It stands if nothing goes of what it tells of.
+        self.last_mark = self
+            .last_mark
+            .filter(|last| last.offset <= to && last.segment <= base && (last.segment < base || last.position <= size));
         self.emit(DiskOp::Truncate { file: files.log, len: size }, out);
         if let Some((offset_len, time_len)) = lens {
             self.emit(DiskOp::Truncate { file: files.index, len: offset_len }, out);

@@ -237,7 +237,12 @@ fn check_life_goes_on(image: &MemDisk, rule: HighWatermarkRule, found: &State, c
     let kept = State::read(&mut log).unwrap_or_else(|error| panic!("{}: {error}; {report}", context()));
     let whole = expected.rows_from(expected.start);
     let but_last = &whole[..whole.len() - 1];
-    assert!(kept.rows == whole || kept.rows == but_last, "{}: flushed after going on, {report}", context());
+    assert!(
+        kept.rows == whole || kept.rows == but_last,
+        "{}: flushed after going on, {report}\nexpected {whole:#?}\nfound {kept:#?}\nfrom {:?}",
+        context(),
+        changed(&MemDisk::new(), image)
+    );
     drop(log);
     world.perform(Step::Close).unwrap_or_else(|fault| panic!("{}: close: {fault:?}", context()));
     let expected = world.state().clone();
@@ -258,12 +263,16 @@ fn rules(seed: u64) -> ImageRules {
     ImageRules { exhaustive_max: 24, random: 6, torn_within: 1, seed, ..ImageRules::default() }
 }
 
+/// So many images of crashes inside a recovery are enough for one life.
+const INSIDE_RECOVERY_MAX: u64 = 12_000;
+
 /// The first deep recoveries are crashed at every call, further ones now and then.
 fn crash_everywhere(seed: u64, count: usize, counts: &mut Counts) {
     let rehearsal = Rehearsal::of(seed, count);
     counts.calls += rehearsal.calls;
     let mut random = Random::new(seed);
     let mut seen = BTreeSet::new();
+    let inside = counts.inside_recovery;
     for call in 0..rehearsal.calls {
         for applied in [Applied::Partly(1 + random.below(60) as usize), Applied::After] {
             let disk = MemDisk::new();
@@ -285,7 +294,7 @@ fn crash_everywhere(seed: u64, count: usize, counts: &mut Counts) {
                 }
                 counts.images += 1;
                 let context = || context(&format!("image {number}"));
-                if random.below(160) == 0 {
+                if random.below(160) == 0 && counts.inside_recovery - inside < INSIDE_RECOVERY_MAX {
                     crash_inside(&image, &rehearsal, &allowed, &context, 1, &mut random, counts);
                 }
                 let found = check_image(&image, rehearsal.rule, &allowed, &context);

@@ -4,6 +4,7 @@
 pub mod cli;
 pub mod disk;
 pub mod log_leaves;
+pub mod log_ops;
 pub mod open;
 pub mod record;
 
@@ -23,6 +24,7 @@ pub const TARGETS: &[Target] = &[
     ("load_checkpoints", log_leaves::load_checkpoints),
     ("topic_name", log_leaves::topic_name),
     ("producer_state", log_leaves::producer_state),
+    ("log_ops", log_ops::log_ops),
     ("open_dir", open::open_dir),
     ("decode_batch_v2", record::decode_batch_v2),
     ("decode_legacy", record::decode_legacy),

@@ -22,7 +22,7 @@ use crate::log::clean::{
     CleanError, CleanRules, CleanedSegment, Dirt, DirtyLog, DirtySegment, Filter, Filtered, GroupLimits, GroupMember,
     LastBatch, Mapping, Room, SegmentTooLarge, group,
 };
-use crate::log::{Health, RecoveredSegment, ReplaceError, Replacement, SegmentInfo};
+use crate::log::{Closing, Health, RecoveredSegment, ReplaceError, Replacement, SegmentInfo};
 use crate::offset::Offset;
 use crate::record::{Entry, Header};
 use crate::time::Timestamp;
@@ -164,18 +164,20 @@ impl<D: Disk> LogFile<D> {
             return Err(CompactFault::Poisoned { why: why.clone() });
         }
         let active = self.log.active_segment().base_offset;
-        let marked = self.dir.mark_of(&self.partition).is_some_and(|mark| mark.segment == active);
-        if self.log.flushed() < active || !marked {
+        if self.log.mark(Closing::Open).segment != active {
             self.flush()?;
-            self.write_mark()?;
         }
+        self.write_mark()?;
         self.dir.sync_marks()?;
         Ok(())
     }
 
     fn clean(&mut self, dirt: &Dirt, now: Timestamp) -> Result<CompactionReport, CompactFault> {
         let (filter, end, map_full) = self.map_keys(dirt, now)?;
-        let segments: Vec<SegmentInfo> = self.log.segments().filter(|segment| segment.base_offset < end).collect();
+        // What lies below the log start waits for retention; nobody has looked whether it is whole.
+        let start = self.log.log_start_offset();
+        let live = |segment: &SegmentInfo| segment.next_offset > start && segment.base_offset < end;
+        let segments: Vec<SegmentInfo> = self.log.segments().filter(live).collect();
         let clean = segments.iter().rev().find(|segment| segment.base_offset < dirt.first_dirty);
         let clean_modified = clean.map(|segment| segment.modified);
         let limits = GroupLimits {

@@ -103,6 +103,13 @@ impl<D: Disk> LogFile<D> {
             return Ok(self.log.apply(now, decision, &mut Vec::new()));
         };
         let bytes = change.bytes();
+        if self.unsettled {
+            // What the last process or the opening has cut off is gone for good before anything takes its place.
+            self.flush().map_err(|error| match self.lanes.check() {
+                Ok(()) => full_or_failed(error, bytes),
+                Err(error) => AppendFault::Disk(error),
+            })?;
+        }
         if self.log.rolls_for(now, &decision) {
             let mut effects = Vec::new();
             self.log.roll_for(now, &decision, &mut effects);

@@ -6,7 +6,7 @@
 
 use crate::disk::log_file::LogFile;
 use crate::disk::{Disk, DiskError, DiskErrorKind};
-use crate::log::{Closing, FlushedMark};
+use crate::log::Closing;
 use crate::offset::Offset;
 
 /// After how many flushed bytes the flushed mark is made durable.
@@ -30,7 +30,7 @@ impl<D: Disk> LogFile<D> {
 
     /// Writes the mark; it may trail.
     pub(super) fn note_mark(&mut self) -> Result<(), DiskError> {
-        let mark = self.current_mark();
+        let mark = self.log.mark(Closing::Open);
         match self.dir.write_mark(&self.partition, &mark) {
             // The mark trails; it is written again with the next flush.
             Err(error) if error.kind == DiskErrorKind::NoSpace => Ok(()),
@@ -40,20 +40,7 @@ impl<D: Disk> LogFile<D> {
 
     /// Writes the mark, which must not trail now.
     pub(in crate::disk) fn write_mark(&mut self) -> Result<(), DiskError> {
-        let mark = self.current_mark();
-        self.dir.write_mark(&self.partition, &mark)
-    }
-
-    /// What is known to be flushed: between two flushes what the last mark said, with the ends of now.
-    fn current_mark(&self) -> FlushedMark {
         let mark = self.log.mark(Closing::Open);
-        let has = |base| self.log.segments().any(|segment| segment.base_offset == base);
-        match self.dir.mark_of(&self.partition) {
-            Some(last) if mark.offset < last.offset && last.offset <= self.log.flushed() && has(last.segment) => {
-                let FlushedMark { log_start_offset, high_watermark, epochs_crc, .. } = mark;
-                FlushedMark { log_start_offset, high_watermark, epochs_crc, clean: false, ..*last }
-            }
-            _ => mark,
-        }
+        self.dir.write_mark(&self.partition, &mark)
     }
 }

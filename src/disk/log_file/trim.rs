@@ -40,7 +40,7 @@ impl<D: Disk> LogFile<D> {
         let gone = self.log.retain(now, &mut effects);
         if !gone.is_empty() {
             // The new start first: should the removal be cut short, what is left of it stays below the start.
-            self.note_mark()?;
+            self.write_mark()?;
             self.dir.sync_marks()?;
         }
         self.run(effects)?;

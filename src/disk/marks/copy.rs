@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! crc u32 | magic u32 | version u16 | flags u16 | generation u64 | slot u32
-//! | segment u64 | position u32 | offset u64 | log start offset u64 | high watermark u64
+//! | segment u64 | position u32 | offset u64 | next offset u64 | log start offset u64 | high watermark u64
 //! | max timestamp i64 | its offset u64 | length u32, crc u32 of .index, of .timeindex, of .txnindex
 //! | snapshot offset i64 | crc u32 of the leader epochs | name length u16 | name | zeros
 //! ```
@@ -21,7 +21,7 @@ const MAGIC: u32 = u32::from_be_bytes(*b"OtFM");
 /// How long a copy is: a sector of most disks.
 pub(super) const COPY_BYTES: usize = 512;
 /// Where the name of the partition begins within a copy.
-const NAME_AT: usize = 114;
+const NAME_AT: usize = 122;
 /// The longest name of a partition, in bytes: a topic, a dash and a number.
 const NAME_BYTES_MAX: usize = 260;
 
@@ -125,7 +125,7 @@ impl MarkCopy {
 fn encode_mark(mark: &FlushedMark, out: &mut Vec<u8>) {
     out.extend(mark.segment.as_i64().to_be_bytes());
     out.extend(mark.position.to_be_bytes());
-    for offset in [mark.offset, mark.log_start_offset, mark.high_watermark] {
+    for offset in [mark.offset, mark.next_offset, mark.log_start_offset, mark.high_watermark] {
         out.extend(offset.as_i64().to_be_bytes());
     }
     out.extend(mark.max_timestamp.as_millis().to_be_bytes());
@@ -205,6 +205,7 @@ impl<'a> Fields<'a> {
             segment: self.offset("segment")?,
             position: self.u32()?,
             offset: self.offset("offset")?,
+            next_offset: self.offset("next offset")?,
             log_start_offset: self.offset("log start offset")?,
             high_watermark: self.offset("high watermark")?,
             max_timestamp: Timestamp::from_millis(self.i64()?),

@@ -17,6 +17,7 @@ fn mark(offset: u64) -> FlushedMark {
         segment: Offset::new(offset / 10 * 10),
         position: offset as u32 * 3,
         offset: Offset::new(offset),
+        next_offset: Offset::new(offset),
         log_start_offset: Offset::ZERO,
         high_watermark: Offset::new(offset),
         max_timestamp: Timestamp::from_millis(1_000 + offset as i64),
@@ -275,10 +276,10 @@ fn the_bytes_of_a_copy_are_as_written_down() {
     assert_eq!(bytes[..4], crc32fast::hash(&bytes[4..]).to_be_bytes());
     assert_eq!(bytes[4..24], *b"OtFM\0\x01\0\x01\0\0\0\0\0\0\0\x09\0\0\0\x03");
     assert_eq!(bytes[24..36], *b"\0\0\0\0\0\0\0\xfa\0\0\x03\x06", "segment 250, position 774");
-    assert_eq!(bytes[36..44], *b"\0\0\0\0\0\0\x01\x02");
-    assert_eq!(bytes[100..112], *b"\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\x03", "no snapshot, sum of the epochs");
-    assert_eq!(bytes[112..117], *b"\0\x03t-7");
-    assert!(bytes[117..].iter().all(|byte| *byte == 0));
+    assert_eq!(bytes[36..52], *b"\0\0\0\0\0\0\x01\x02\0\0\0\0\0\0\x01\x02");
+    assert_eq!(bytes[108..120], *b"\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\x03", "no snapshot, sum of the epochs");
+    assert_eq!(bytes[120..125], *b"\0\x03t-7");
+    assert!(bytes[125..].iter().all(|byte| *byte == 0));
 }
 
 #[test]
@@ -314,24 +315,27 @@ fn any_mark() -> impl Strategy<Value = FlushedMark> {
     let offset = || (0..=i64::MAX as u64).prop_map(Offset::new);
     let crcs = prop::array::uniform7(any::<u32>());
     let rest = (any::<i64>(), any::<u32>(), prop::option::of(offset()), any::<bool>());
-    ((offset(), offset(), offset(), offset(), offset()), crcs, rest).prop_map(
-        |((segment, end, start, watermark, of_max), crcs, (date, position, snapshot_offset, clean))| FlushedMark {
-            segment,
-            position,
-            offset: end,
-            log_start_offset: start,
-            high_watermark: watermark,
-            max_timestamp: Timestamp::from_millis(date),
-            offset_of_max_timestamp: of_max,
-            index_len: crcs[0],
-            index_crc: crcs[1],
-            time_index_len: crcs[2],
-            time_index_crc: crcs[3],
-            txn_index_len: crcs[4],
-            txn_index_crc: crcs[5],
-            snapshot_offset,
-            epochs_crc: crcs[6],
-            clean,
+    ((offset(), offset(), offset(), offset(), offset(), offset()), crcs, rest).prop_map(
+        |((segment, end, next_offset, start, watermark, of_max), crcs, (date, position, snapshot_offset, clean))| {
+            FlushedMark {
+                segment,
+                position,
+                offset: end,
+                next_offset,
+                log_start_offset: start,
+                high_watermark: watermark,
+                max_timestamp: Timestamp::from_millis(date),
+                offset_of_max_timestamp: of_max,
+                index_len: crcs[0],
+                index_crc: crcs[1],
+                time_index_len: crcs[2],
+                time_index_crc: crcs[3],
+                txn_index_len: crcs[4],
+                txn_index_crc: crcs[5],
+                snapshot_offset,
+                epochs_crc: crcs[6],
+                clean,
+            }
         },
     )
 }

@@ -347,6 +347,7 @@ impl Tree {
 
     fn put_in(&mut self, dir: NodeId, name: &str, node: Node) -> Done<NodeId> {
         self.child(dir, name)?;
+        self.forget_pending(dir, name);
         let node = self.add(node);
         if let Some(Node::Dir(dir)) = self.nodes.get_mut(&dir) {
             dir.durable.insert(name.to_owned(), node);
@@ -359,11 +360,28 @@ impl Tree {
     pub(super) fn vanish(&mut self, path: &DiskPath) -> Done<()> {
         self.find(path)?;
         let (dir, name) = self.place(path)?;
+        self.forget_pending(dir, name);
         if let Some(Node::Dir(dir)) = self.nodes.get_mut(&dir) {
             dir.durable.remove(name);
             dir.cached.remove(name);
         }
         Ok(())
+    }
+
+    /// What waits for a sync to change who has the name does not any more: someone from outside has decided.
+    fn forget_pending(&mut self, in_dir: NodeId, gone: &str) {
+        let mut left = Vec::with_capacity(self.names.len());
+        for (seq, op) in self.names.drain(..) {
+            match op {
+                NameOp::Link { dir, ref name, .. } | NameOp::Unlink { dir, ref name }
+                    if dir == in_dir && name == gone => {}
+                NameOp::Rename { from_dir, from, to_dir, ref to, .. } if to_dir == in_dir && to == gone => {
+                    left.push((seq, NameOp::Unlink { dir: from_dir, name: from }));
+                }
+                op => left.push((seq, op)),
+            }
+        }
+        self.names = left;
     }
 
     /// The process died: nobody has anything open, the cache survives.

@@ -7,7 +7,7 @@ use crate::disk::open::segments::scan_file;
 use crate::disk::report::{Leftover, LeftoverAction, RecoveryReport};
 use crate::disk::swap::{self, Replaces};
 use crate::disk::{Disk, DiskError, DiskErrorKind, DiskFile, DiskPath, OpenHow};
-use crate::log::{EpochCache, FileName, Indexes, ProducerState, ScanStart, TxnIndex, UnknownProducer};
+use crate::log::{EpochCache, EpochsFrom, FileName, Indexes, ProducerState, ScanStart, TxnIndex, UnknownProducer};
 use crate::offset::Offset;
 
 /// Removes what was to go and what was only begun; gives what was complete its place.
@@ -111,7 +111,9 @@ impl<D: Disk> Leftovers<'_, D> {
             indexes: Indexes::new(base, 24),
             aborted: TxnIndex::new(base),
             epochs: EpochCache::default(),
-            noted: EpochCache::default(),
+            epochs_from: EpochsFrom::Batches,
+            seen_epoch: None,
+            log_start_offset: Offset::ZERO,
             producers: ProducerState::new(base, UnknownProducer::default()),
             index_interval_bytes: u32::MAX,
             replay_from: Offset::MAX,

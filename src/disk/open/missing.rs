@@ -20,7 +20,7 @@ impl<D: Disk> Opening<'_, D> {
         following: Option<Offset>,
         flushed: Offset,
     ) -> Result<(), Failure> {
-        if self.known.mark.is_none() {
+        if self.known.mark.is_none() || following <= Some(self.known.start()) {
             return Ok(());
         }
         match self.sealed_facts(base, log)? {

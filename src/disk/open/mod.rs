@@ -167,7 +167,7 @@ impl<D: Disk> Opening<'_, D> {
             return Err(Failure::Missing { segment: mark.segment, flushed: mark.offset });
         }
         self.drop_foreign_sums(&mut files)?;
-        let (epochs, garbage) = self.epochs(&files, report.shutdown)?;
+        let (epochs, garbage) = self.epochs(&files)?;
         // A log that has no epochs needs no file of them.
         let on_file = if garbage { None } else { Some(epochs.clone().unwrap_or_default()) };
         let scan_all = epochs.is_none() && !files.logs.is_empty();
@@ -257,40 +257,25 @@ impl<D: Disk> Opening<'_, D> {
         Ok(())
     }
 
-    /// The leader epochs in the file; `None` if they must be made again from the batches.
-    fn epochs(&self, files: &Files, shutdown: Shutdown) -> Result<(Option<EpochCache>, bool), DiskError> {
-        let bytes = match files.others.contains_key(&FileName::LeaderEpochs) {
-            true => Some(read_small(self.disk, &self.dir.entry(FileName::LeaderEpochs))?),
-            false => None,
-        };
-        let as_marked = |bytes: &[u8]| self.known.mark.is_none_or(|mark| mark.epochs_crc == crc32fast::hash(bytes));
-        let read = bytes.as_deref().map(|bytes| (EpochCache::parse(bytes), as_marked(bytes)));
-        match read {
-            Some((Ok(epochs), true)) => Ok((Some(epochs), false)),
-            // Written after the mark: what the batches say is added to it, never taken from it.
-            Some((Ok(epochs), false)) if shutdown != Shutdown::Clean && self.goes_on_from_mark(&epochs) => {
-                Ok((Some(epochs), false))
-            }
-            None => Ok((None, false)),
-            Some(_) => Ok((None, !files.logs.is_empty())),
+    /// The leader epochs in the file, and whether they must be made again from the batches instead.
+    fn epochs(&self, files: &Files) -> Result<(Option<EpochCache>, bool), DiskError> {
+        if !files.others.contains_key(&FileName::LeaderEpochs) {
+            return Ok((None, false));
+        }
+        let bytes = read_small(self.disk, &self.dir.entry(FileName::LeaderEpochs))?;
+        match EpochCache::parse(&bytes) {
+            Ok(epochs) if self.are_as_marked(&epochs) => Ok((Some(epochs), false)),
+            Ok(_) | Err(_) => Ok((None, !files.logs.is_empty())),
         }
     }
 
-    /// Whether the epochs are those that the mark knows, followed by such as began behind it. A mark that was written in
-    /// front of a move of the log start knows them as they were to be.
-    fn goes_on_from_mark(&self, epochs: &EpochCache) -> bool {
+    /// Whether the epochs are those that the mark knows; of those that begin behind what was flushed it knows nothing. One
+    /// that was written in front of a move of the log start knows them as they were to be.
+    fn are_as_marked(&self, epochs: &EpochCache) -> bool {
         let Some(mark) = self.known.mark else { return true };
         let mut trimmed = epochs.clone();
         trimmed.truncate_from_start(mark.log_start_offset);
-        [epochs.clone(), trimmed].into_iter().any(|mut front| {
-            while crc32fast::hash(&front.encode()) != mark.epochs_crc {
-                match front.last() {
-                    Some(last) if last.start_offset >= mark.offset => front.truncate_from_end(last.start_offset),
-                    Some(_) | None => return false,
-                };
-            }
-            true
-        })
+        [epochs, &trimmed].into_iter().any(|epochs| mark.knows(epochs))
     }
 
     /// Kafka's rule for files that were lost: if the log ends below its noted start, nothing of it counts.
@@ -300,8 +285,7 @@ impl<D: Disk> Opening<'_, D> {
         files: &mut Files,
         report: &mut RecoveryReport,
     ) -> Result<(), DiskError> {
-        let end = found.segments.last().map(|last| last.next);
-        if end.is_none_or(|end| end >= self.known.start()) {
+        if found.end().is_none_or(|end| end >= self.known.start()) {
             return Ok(());
         }
         for segment in std::mem::take(&mut found.segments).iter().rev() {
@@ -324,15 +308,21 @@ impl<D: Disk> Opening<'_, D> {
         epochs_on_file: Option<&EpochCache>,
         report: &mut RecoveryReport,
     ) -> Result<Recovered, DiskError> {
-        let end = found.segments.last().map_or(self.known.start(), |last| last.next);
+        let end = found.end().unwrap_or(self.known.start());
         let first = found.segments.first().map_or(end, |first| first.base);
         let start = self.known.start().max(first).min(end);
-        // In this order, or an opening of a log without records would leave an entry that the next one drops.
+        // A reign that begins at the end stays. The log may have been trimmed to there: batches of it may be left in front,
+        // and those of an earlier one behind them would not count.
+        found.epochs.truncate_from_end(end.advance(1));
         found.epochs.truncate_from_start(start);
-        found.epochs.truncate_from_end(end);
+        report.corrupt.retain(|bad| {
+            let following = found.segments.iter().map(|segment| segment.base).find(|base| *base > bad.segment);
+            // Nobody misses what lies below the start.
+            bad.range.next_offset.or(following).is_none_or(|next| next > start)
+        });
         let snapshots = self.snapshots(files, &found, end)?;
         let clean = matches!(report.shutdown, Shutdown::Clean | Shutdown::New);
-        let flushed = if clean { end } else { found.flushed.min(end) };
+        let flushed = if clean { end } else { found.flushed.max(start).min(end) };
         report.flushed = flushed;
         report.log_start_offset = start;
         report.log_end_offset = end;
@@ -345,8 +335,10 @@ impl<D: Disk> Opening<'_, D> {
             producers: found.producers,
             snapshots,
             log_start_offset: start,
+            log_end_offset: end,
             high_watermark: self.known.high_watermark().max(start),
             flushed,
+            mark: self.known.mark.filter(|mark| mark.offset <= flushed),
             jitter_seed: seed_of(self.partition, self.now),
         })
     }
@@ -355,7 +347,7 @@ impl<D: Disk> Opening<'_, D> {
     fn snapshots(&self, files: &Files, found: &segments::Found, end: Offset) -> Result<BTreeSet<Offset>, DiskError> {
         let bases: BTreeSet<Offset> = found.segments.iter().map(|segment| segment.base).collect();
         // A log without segments begins anew.
-        let max = if found.segments.is_empty() { Offset::ZERO } else { end.min(found.snapshots_max) };
+        let max = if found.segments.is_empty() { Offset::ZERO } else { end };
         let good = |offset: &Offset| *offset <= max && !found.bad_snapshots.contains(offset);
         let newest = files.snapshots.iter().copied().rfind(good);
         let mut kept = BTreeSet::new();

@@ -9,9 +9,11 @@ use crate::disk::pool::Pool;
 use crate::disk::report::{CorruptRange, RecoveryReport, Shutdown, TornTail};
 use crate::disk::sums::FileSum;
 use crate::disk::{Disk, DiskError, DiskFile, OpenHow};
+use crate::epoch::LeaderEpoch;
 use crate::log::{
-    EpochCache, Fed, FileName, FlushedMark, IndexFiles, Indexes, MaxTimestamp, OffsetIndex, ProducerSnapshot,
-    ProducerState, RecoveredSegment, Scan, ScanStart, Scanned, SegmentFacts, TimeIndex, TxnIndex, UnknownProducer,
+    EpochCache, EpochsFrom, Fed, FileName, FlushedMark, IndexFiles, Indexes, MaxTimestamp, OffsetIndex,
+    ProducerSnapshot, ProducerState, RecoveredSegment, Scan, ScanStart, Scanned, SegmentFacts, TimeIndex, TxnIndex,
+    UnknownProducer,
 };
 use crate::offset::Offset;
 use crate::record::Header;
@@ -22,24 +24,34 @@ use crate::time::Timestamp;
 pub(crate) struct Found {
     pub(crate) segments: Vec<RecoveredSegment>,
     pub(crate) epochs: EpochCache,
-    /// The leader epochs as the file has them.
-    noted: EpochCache,
+    epochs_from: EpochsFrom,
+    seen_epoch: Option<LeaderEpoch>,
     pub(crate) producers: ProducerState,
     pub(crate) flushed: Offset,
+    /// Where the log ended, if that was behind its last batch.
+    reached: Offset,
     pub(crate) bad_snapshots: BTreeSet<Offset>,
-    /// Snapshots above this were written by a process that died, and nobody has looked at them.
-    pub(crate) snapshots_max: Offset,
     /// From where on batches are new to `producers`.
     pub(crate) replay_from: Offset,
     /// The bases of all segments that there are, as far as anyone has asked.
     pub(crate) bases: BTreeSet<Offset>,
 }
 
+impl Found {
+    /// Where the log ends; `None` if it has no segment.
+    pub(crate) fn end(&self) -> Option<Offset> {
+        self.segments.last().map(|last| last.next.max(self.reached))
+    }
+}
+
 /// Where reading begins, and what is known of what lies before.
 struct Begin {
     segment: Offset,
     position: u32,
+    /// The offset behind the last batch in front of `position`.
     next: Offset,
+    /// Up to where the log reached then: further, if a truncation went into a batch.
+    reached: Offset,
     /// What is known of the segment's bytes in front of `position`, if that is not 0.
     prefix: Option<Prefix>,
 }
@@ -59,19 +71,20 @@ impl<D: Disk> Opening<'_, D> {
         report: &mut RecoveryReport,
     ) -> Result<Found, Failure> {
         let flushed = self.flushed(files)?;
+        let epochs_from = match self.known.mark {
+            _ if scan_all => EpochsFrom::Batches,
+            Some(_) => EpochsFrom::Ottla,
+            None => EpochsFrom::Kafka,
+        };
         let begin = self.begin(files, scan_all)?;
-        let noted = epochs.clone();
         let mut found =
-            Found { epochs, noted, flushed, bases: files.logs.keys().copied().collect(), ..self.nothing_found() };
+            Found { epochs, epochs_from, flushed, bases: files.logs.keys().copied().collect(), ..self.nothing_found() };
         let Some(begin) = begin else { return Ok(found) };
         let clean = report.shutdown == Shutdown::Clean;
         // A later snapshot does not tell which transactions were aborted in what is read from its front.
-        let newest = if clean && begin.prefix.is_some() { Offset::MAX } else { begin.next };
+        let newest = if clean && begin.prefix.is_some() { Offset::MAX } else { begin.reached };
         self.load_producers(files, begin.next, newest, &mut found)?;
-        if clean {
-            found.snapshots_max = Offset::MAX;
-            self.look_at_snapshots_behind(newest, files, &mut found)?;
-        }
+        self.look_at_snapshots_behind(newest, files, &mut found)?;
         let bases: Vec<Offset> = files.logs.keys().copied().collect();
         for (index, base) in bases.iter().enumerate() {
             let log = files.logs[base];
@@ -91,7 +104,7 @@ impl<D: Disk> Opening<'_, D> {
                 continue;
             }
             let start = match &begin {
-                Begin { segment, position, next, prefix: Some(prefix) } if segment == base => {
+                Begin { segment, position, next, prefix: Some(prefix), .. } if segment == base => {
                     self.start_at(*base, *position, *next, prefix, &found)?
                 }
                 _ => self.start_of(*base, &found),
@@ -106,7 +119,7 @@ impl<D: Disk> Opening<'_, D> {
                 break;
             }
         }
-        self.seal_damage(&mut found, report);
+        self.seal_damage(&mut found, files, report)?;
         Ok(found)
     }
 
@@ -114,11 +127,12 @@ impl<D: Disk> Opening<'_, D> {
         Found {
             segments: Vec::new(),
             epochs: EpochCache::default(),
-            noted: EpochCache::default(),
+            epochs_from: EpochsFrom::Batches,
+            seen_epoch: None,
             producers: ProducerState::new(Offset::ZERO, UnknownProducer::default()),
             flushed: Offset::ZERO,
+            reached: Offset::ZERO,
             bad_snapshots: BTreeSet::new(),
-            snapshots_max: Offset::MAX,
             replay_from: Offset::ZERO,
             bases: BTreeSet::new(),
         }
@@ -143,10 +157,15 @@ impl<D: Disk> Opening<'_, D> {
     /// Up to where all is surely on disk.
     fn flushed(&self, files: &Files) -> Result<Offset, Failure> {
         match &self.known.mark {
-            Some(mark) if mark.offset > mark.segment && !files.logs.contains_key(&mark.segment) => {
-                // Segments above it cannot stand in for it, and neither can nothing at all.
+            Some(mark)
+                if mark.offset > mark.segment.max(mark.log_start_offset) && !files.logs.contains_key(&mark.segment) =>
+            {
+                // Segments above it cannot stand in for it, and neither can nothing at all; but nobody misses what lies
+                // below the start.
                 Err(Failure::Missing { segment: mark.segment, flushed: mark.offset })
             }
+            // Nor does it say anything then of what lies above.
+            Some(mark) if mark.offset <= mark.log_start_offset => Ok(Offset::ZERO),
             Some(mark) => Ok(mark.offset),
             None => Ok(self.known.recovery_point.unwrap_or(Offset::ZERO)),
         }
@@ -155,7 +174,7 @@ impl<D: Disk> Opening<'_, D> {
     /// Where reading begins; `None` if there is nothing to read.
     fn begin(&self, files: &Files, scan_all: bool) -> Result<Option<Begin>, Failure> {
         let Some((first, _)) = files.logs.first_key_value() else { return Ok(None) };
-        let whole = |segment: Offset| Begin { segment, position: 0, next: segment, prefix: None };
+        let whole = |segment: Offset| Begin { segment, position: 0, next: segment, reached: segment, prefix: None };
         if scan_all {
             return Ok(Some(whole(*first)));
         }
@@ -163,9 +182,13 @@ impl<D: Disk> Opening<'_, D> {
             let Some(log) = files.logs.get(&mark.segment) else { return Ok(Some(whole(*first))) };
             let prefix = if log.len < u64::from(mark.position) { None } else { self.marked_prefix(mark, files)? };
             return Ok(Some(match prefix {
-                Some(prefix) => {
-                    Begin { segment: mark.segment, position: mark.position, next: mark.offset, prefix: Some(prefix) }
-                }
+                Some(prefix) => Begin {
+                    segment: mark.segment,
+                    position: mark.position,
+                    next: mark.next_offset,
+                    reached: mark.offset,
+                    prefix: Some(prefix),
+                },
                 None => whole(mark.segment),
             }));
         }
@@ -202,7 +225,7 @@ impl<D: Disk> Opening<'_, D> {
         });
         let Some(next) = self.base_at(base, last.position)? else { return Ok(None) };
         let prefix = Prefix { max, indexes: Indexes::loaded(offset, time), aborted };
-        Ok(Some(Begin { segment: base, position: last.position, next, prefix: Some(prefix) }))
+        Ok(Some(Begin { segment: base, position: last.position, next, reached: next, prefix: Some(prefix) }))
     }
 
     /// The first offset of the batch v2 at `position`, if there is one.
@@ -220,6 +243,11 @@ impl<D: Disk> Opening<'_, D> {
     fn marked_prefix(&self, mark: &FlushedMark, files: &Files) -> Result<Option<Prefix>, DiskError> {
         let base = mark.segment;
         let bytes_max = self.config.segment_index_bytes;
+        // Also an empty index is a file that the log goes on in.
+        if ![FileName::OffsetIndex(base), FileName::TimeIndex(base)].iter().all(|name| files.others.contains_key(name))
+        {
+            return Ok(None);
+        }
         let offsets = self.read_prefix(FileName::OffsetIndex(base), mark.index_len, mark.index_crc, files)?;
         let times = self.read_prefix(FileName::TimeIndex(base), mark.time_index_len, mark.time_index_crc, files)?;
         let aborted = self.read_prefix(FileName::TxnIndex(base), mark.txn_index_len, mark.txn_index_crc, files)?;
@@ -256,7 +284,6 @@ impl<D: Disk> Opening<'_, D> {
         found: &mut Found,
     ) -> Result<(), DiskError> {
         let mut start = None;
-        found.snapshots_max = newest;
         for offset in files.snapshots.range(..=newest).rev() {
             let bytes = read_small(self.disk, &self.dir.entry(FileName::Snapshot(*offset)))?;
             match ProducerSnapshot::parse(&bytes) {
@@ -271,14 +298,14 @@ impl<D: Disk> Opening<'_, D> {
                 }
             }
         }
-        let known_empty = self.known.mark.is_some_and(|mark| mark.snapshot_offset.is_none() && at == mark.offset);
+        let known_empty = self.known.mark.is_some_and(|mark| mark.snapshot_offset.is_none() && at == mark.next_offset);
         // Kafka's rule: a log that was closed without any snapshot has no producers.
         let never_any = self.known.mark.is_none() && self.known.clean && files.snapshots.is_empty();
         found.replay_from = match start {
             Some(offset) => offset,
             None if known_empty || never_any => at,
-            // From the first byte of its segment: a transaction may be open since before the log start.
-            None => files.logs.range(..=self.known.start()).next_back().map_or(self.known.start(), |(base, _)| *base),
+            // From the first byte that there is: a transaction may be open since before the log start.
+            None => files.logs.first_key_value().map_or(self.known.start(), |(base, _)| *base),
         };
         if found.replay_from < at {
             self.replay_producers(files, at, found)?;
@@ -334,8 +361,10 @@ impl<D: Disk> Opening<'_, D> {
                 TimeIndex::new(base, self.config.segment_index_bytes),
             ),
             aborted: TxnIndex::new(base),
-            epochs: epochs_below(base, found),
-            noted: found.noted.clone(),
+            epochs: found.epochs.clone(),
+            epochs_from: found.epochs_from,
+            seen_epoch: found.seen_epoch,
+            log_start_offset: self.known.start(),
             producers: found.producers.clone(),
             index_interval_bytes: self.config.index_interval_bytes,
             replay_from: found.replay_from,
@@ -347,8 +376,9 @@ impl<D: Disk> Opening<'_, D> {
     /// A scan of a whole segment part of which the producers that were found know already: it begins with those of its
     /// base, or it would not see whose transactions its markers abort.
     fn start_in_front(&self, base: Offset, files: &Files, found: &mut Found) -> Result<ScanStart, DiskError> {
-        let mut front = Found { flushed: found.flushed, epochs: found.epochs.clone(), ..self.nothing_found() };
-        front.noted = found.noted.clone();
+        let (epochs_from, seen_epoch) = (found.epochs_from, found.seen_epoch);
+        let (flushed, epochs, bases) = (found.flushed, found.epochs.clone(), found.bases.clone());
+        let mut front = Found { flushed, epochs, epochs_from, seen_epoch, bases, ..self.nothing_found() };
         self.load_producers(files, base, base, &mut front)?;
         found.bad_snapshots.append(&mut front.bad_snapshots);
         Ok(self.start_of(base, &front))
@@ -363,14 +393,15 @@ impl<D: Disk> Opening<'_, D> {
         found: &Found,
     ) -> Result<ScanStart, DiskError> {
         let file = self.disk.open(&self.dir.entry(FileName::Log(base)), OpenHow::Read)?;
+        let mut indexes = prefix.indexes.clone();
+        indexes.resumed_at(position);
         Ok(ScanStart {
             position,
             next,
             max: prefix.max,
             first_timestamp: first_timestamp(&file)?,
-            indexes: prefix.indexes.clone(),
+            indexes,
             aborted: prefix.aborted.clone(),
-            epochs: epochs_below(next, found),
             // Kafka adds no entries for what it reads again after a clean stop.
             index_interval_bytes: if self.known.clean { u32::MAX } else { self.config.index_interval_bytes },
             ..self.start_of(base, found)
@@ -496,6 +527,10 @@ impl<D: Disk> Opening<'_, D> {
                 from_front = true;
             }
         }
+        if !from_front && found.bases.range(base.advance(1)..).next().is_some() {
+            // It was sealed behind what was known of it: nobody finds its last dates without that entry.
+            scanned.indexes.seal(scanned.max);
+        }
         report.scanned_bytes += u64::from(len - if from_front { 0 } else { from });
         note_corrupt(base, &scanned, report);
         let torn = scanned.cut.map(|(position, why)| TornTail {
@@ -506,6 +541,7 @@ impl<D: Disk> Opening<'_, D> {
         });
         report.torn = report.torn.or(torn);
         found.epochs = scanned.epochs.clone();
+        found.seen_epoch = scanned.seen_epoch;
         found.producers = scanned.producers.clone();
         let is_missing = |name| !files.others.contains_key(&name);
         let any_missing = is_missing(FileName::OffsetIndex(base)) || is_missing(FileName::TimeIndex(base));
@@ -555,9 +591,11 @@ impl<D: Disk> Opening<'_, D> {
     /// Whether what was not flushed is missing in front of this segment: then it does not count, or a hole would.
     /// Only where there is a mark of ours: Kafka's logs may have gaps that nobody noted.
     fn follows_a_hole(&self, base: Offset, found: &Found) -> Result<bool, DiskError> {
-        let front = found.segments.last().map(|last| last.next);
-        let suspect = self.known.mark.is_some() && base > found.flushed && front.is_some_and(|next| next < base);
-        let Some(last) = found.segments.last().filter(|_| suspect) else { return Ok(false) };
+        let front = found.segments.last().map_or(self.known.start(), |last| last.next);
+        if self.known.mark.is_none_or(|mark| base <= mark.offset) || front >= base {
+            return Ok(false);
+        }
+        let Some(last) = found.segments.last() else { return Ok(true) };
         // A follower's log may have gaps; then the segment in front was sealed for this one to follow.
         let entry = LogEntry { len: u64::from(last.size), modified: last.modified };
         Ok(self.sealed_facts(last.base, entry)?.is_none_or(|facts| facts.next_offset != base))
@@ -592,12 +630,12 @@ impl<D: Disk> Opening<'_, D> {
     }
 
     /// A log whose end is corrupt goes on in a new segment behind all offsets that were flushed: none is given twice.
-    fn seal_damage(&self, found: &mut Found, report: &mut RecoveryReport) {
-        let Some(last) = found.segments.last() else { return };
+    fn seal_damage(&self, found: &mut Found, files: &mut Files, report: &mut RecoveryReport) -> Result<(), DiskError> {
+        let Some(last) = found.segments.last() else { return Ok(()) };
         let start = self.known.start();
         if last.next < start && found.flushed <= start {
             // Nothing of it counts any more.
-            return;
+            return Ok(());
         }
         let at_end = report.corrupt.iter().any(|bad| bad.segment == last.base && bad.range.next_offset.is_none());
         // A recovery point of Kafka's has no checksum: one that is too far for the segment says nothing.
@@ -605,29 +643,32 @@ impl<D: Disk> Opening<'_, D> {
             found.flushed = found.flushed.min(last.next);
         }
         if !at_end && last.next >= found.flushed {
-            return;
+            return Ok(());
         }
         let end = last.next.max(found.flushed);
         if end == last.base {
-            return;
+            return Ok(());
         }
-        if !at_end && let Some(range) = self.lost_end(last, end) {
-            report.corrupt.push(CorruptRange { segment: last.base, range });
+        let lost = if at_end { None } else { self.lost_end(last, end) };
+        if !at_end && lost.is_none() {
+            // A truncation into a batch has left the log to end behind its last one.
+            found.reached = end;
+            found.producers.advance_end(end);
+            return Ok(());
         }
+        // What was noted of it when it was last sealed says that the log went on elsewhere.
+        if files.others.remove(&FileName::Sums(last.base)).is_some() {
+            self.disk.remove(&self.dir.entry(FileName::Sums(last.base)))?;
+        }
+        report.corrupt.extend(lost.map(|range| CorruptRange { segment: last.base, range }));
         if let Some(last) = found.segments.last_mut() {
             last.next = end;
         }
         let modified = found.segments.last().map_or(Timestamp::NONE, |last| last.modified);
         found.segments.push(empty_segment(end, self.config.segment_index_bytes, modified));
         found.producers.advance_end(end);
+        Ok(())
     }
-}
-
-/// The leader epochs in front of `next`. The file may know later ones, but batches that are read tell of their own.
-fn epochs_below(next: Offset, found: &Found) -> EpochCache {
-    let mut epochs = found.epochs.clone();
-    epochs.truncate_from_end(next);
-    epochs
 }
 
 fn empty_segment(base: Offset, index_bytes_max: u32, now: Timestamp) -> RecoveredSegment {
