@@ -2,9 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use ottla::disk::mem::Fails;
 use ottla::disk::{
-    AppendFault, FetchError, HighWatermarkRule, LogFile, MARKS_FILE, MemDisk, OpenError, OpenOptions, OverlayDisk,
-    Shutdown, TimeQuery,
+    AppendFault, DiskErrorKind, FetchError, HighWatermarkRule, LogFile, MARKS_FILE, MemDisk, OpenError, OpenOptions,
+    OverlayDisk, Shutdown, TimeQuery, TruncateFault,
 };
 use ottla::epoch::LeaderEpoch;
 use ottla::id::TopicPartition;
@@ -423,4 +424,21 @@ fn a_gap_makes_the_mark_durable_once_and_not_with_each_flush_from_then_on() {
     log.truncate_to(Offset::new(1), NOW).unwrap();
     assert!(trails_behind(&mut log, 1));
     assert!(!trails_behind(&mut log, 7), "where there was no gap before the truncation");
+}
+
+#[test]
+fn a_truncation_that_cannot_be_noted_leaves_what_was_there() {
+    let disk = MemDisk::new();
+    let (mut log, _) = LogFile::open(disk.clone(), &partition(), OpenOptions::default(), NOW).unwrap();
+    for value in ["a", "b", "c"] {
+        log.append(NOW, &batch(&[value])).unwrap();
+    }
+    let io = DiskErrorKind::Io { code: Some(5), message: "Input/output error".to_owned() };
+    disk.fail_at(disk.calls(), io, Fails::Once);
+    assert!(matches!(log.truncate_to(Offset::new(1), NOW), Err(TruncateFault::Disk(_))));
+    assert!(matches!(log.append(NOW, &batch(&["d"])), Err(AppendFault::Disk(_) | AppendFault::Log(_))));
+    drop(log);
+    let (mut log, _) = LogFile::open(disk, &partition(), OpenOptions::default(), NOW).unwrap();
+    let found: Vec<String> = values(&mut log, 0).into_iter().map(|(_, value)| value).collect();
+    assert_eq!(found, ["a", "b", "c"]);
 }

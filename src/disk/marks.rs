@@ -112,7 +112,9 @@ impl Marks {
         for group in 0..u64::from(SLOTS_MAX / SLOTS_PER_PAGE) {
             let position = group * 2 * PAGE_BYTES;
             let len = file.read_full(position, &mut pages)?;
-            marks.feed(&pages[..len])?;
+            if len > 0 {
+                marks.feed(&pages[..len])?;
+            }
             if len < pages.len() {
                 break;
             }
@@ -344,6 +346,11 @@ impl<D: Disk> MarkFile<D> {
             Some(file) => file,
             none => none.insert(self.disk.open(&path(), OpenHow::Create)?),
         };
+        if planned.bytes.slot >= self.marks.slots() && planned.bytes.slot.is_multiple_of(SLOTS_PER_PAGE) {
+            // Both pages at once: from then on a mark finds its place also on a full disk.
+            let pages = vec![0; 2 * PAGE_BYTES as usize];
+            file.write_full(u64::from(planned.bytes.slot / SLOTS_PER_PAGE) * 2 * PAGE_BYTES, &pages)?;
+        }
         file.write_full(planned.position(), &planned.bytes.encode())?;
         self.marks.apply(partition, planned);
         Ok(())

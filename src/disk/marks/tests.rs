@@ -79,11 +79,21 @@ fn marks_read_back_after_any_number_of_writes() {
         assert_eq!(again.marks().iter().count(), 20);
         assert!(again.marks().bad().is_empty());
     }
-    assert_eq!(
-        disk.contents()[MARKS_FILE].len() as u64,
-        5 * PAGE_BYTES + 4 * COPY_BYTES as u64,
-        "20 slots, two copies"
-    );
+    assert_eq!(disk.contents()[MARKS_FILE].len() as u64, 6 * PAGE_BYTES, "20 slots, two copies");
+}
+
+#[test]
+fn a_mark_finds_its_place_on_a_full_disk() {
+    let disk = MemDisk::new();
+    let mut file = opened(&disk);
+    file.write(&partition("t", 0), &mark(1)).unwrap();
+    file.sync().unwrap();
+    disk.set_capacity(Some(disk.held()));
+    for round in 2..5 {
+        file.write(&partition("t", 0), &mark(round)).unwrap();
+        file.sync().unwrap();
+    }
+    assert_eq!(end_of(&disk, &partition("t", 0)), Some(4));
 }
 
 #[test]
