@@ -378,7 +378,7 @@ impl Tree {
                 NameOp::Rename { from_dir, from, to_dir, ref to, .. } if to_dir == in_dir && to == gone => {
                     left.push((seq, NameOp::Unlink { dir: from_dir, name: from }));
                 }
-                op => left.push((seq, op)),
+                op @ (NameOp::Link { .. } | NameOp::Unlink { .. } | NameOp::Rename { .. }) => left.push((seq, op)),
             }
         }
         self.names = left;
