@@ -379,7 +379,7 @@ impl World {
         let now = Timestamp::from_millis(self.now);
         match self.log().append(now, &batch) {
             Ok(appended) => {
-                assert!(appended.duplicate && appended.base_offset.get() == base, "{appended:?}, was at {base}")
+                assert!(appended.duplicate && appended.base_offset.get() == base, "{appended:?}, was at {base}");
             }
             Err(AppendFault::Full { .. }) if fault => {}
             Err(AppendFault::Disk(error)) if fault => {
