@@ -19,7 +19,6 @@ proptest! {
 
     #[test]
     fn a_log_is_what_a_list_of_its_records_says(options in any::<u8>(), ops in vec(op(), 1..64)) {
-        // Not yet with compaction: an opening takes what it has left out for a missing segment.
         let input = [&[options], &*ops.concat()].concat();
         log_ops::log_ops(&input);
     }

@@ -17,7 +17,8 @@ const RESERVE_BYTES_MAX: u32 = 16 << 20;
 
 impl<D: Disk> LogFile<D> {
     /// Appends a client's batch: checks it by the topic's rules, gives it the next offsets, writes it. It is in the page
-    /// cache when this returns, and on disk after [`LogFile::flush`].
+    /// cache when this returns, and on disk after [`LogFile::flush`]. The first append after an opening that was not clean
+    /// flushes what that has found: what was cut off must not come back behind what takes its place.
     ///
     /// # Errors
     ///
