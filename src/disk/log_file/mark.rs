@@ -43,4 +43,16 @@ impl<D: Disk> LogFile<D> {
         let mark = self.log.mark(Closing::Open);
         self.dir.write_mark(&self.partition, &mark)
     }
+
+    /// Writes the mark and makes it durable, for what comes next relies on it. A failed sync poisons the log: what it says
+    /// and what its files say must not part.
+    pub(in crate::disk) fn settle_mark(&mut self) -> Result<(), DiskError> {
+        match self.write_mark().and_then(|()| self.dir.sync_marks()) {
+            Err(error) if error.kind != DiskErrorKind::NoSpace => {
+                self.log.give_up(format!("the flushed mark could not be written: {error}"));
+                Err(self.lanes.break_off(error))
+            }
+            outcome => outcome,
+        }
+    }
 }

@@ -4,7 +4,7 @@
 
 use crate::disk::log_file::LogFile;
 use crate::disk::log_file::faults::TrimFault;
-use crate::disk::{Disk, DiskError};
+use crate::disk::{Disk, DiskError, DiskErrorKind};
 use crate::log::Breach;
 use crate::offset::Offset;
 use crate::time::Timestamp;
@@ -22,8 +22,7 @@ impl<D: Disk> LogFile<D> {
         let noted = self.dir.mark_of(&self.partition).map(|mark| mark.log_start_offset);
         if noted.is_none_or(|noted| noted < self.log.log_start_offset()) {
             // The start first: epochs that begin at one that nobody knows of would leave batches in front without.
-            self.write_mark()?;
-            self.dir.sync_marks()?;
+            self.settle_mark()?;
         }
         self.run(effects)?;
         Ok(moved)
@@ -40,8 +39,11 @@ impl<D: Disk> LogFile<D> {
         let gone = self.log.retain(now, &mut effects);
         if !gone.is_empty() {
             // The new start first: should the removal be cut short, what is left of it stays below the start.
-            self.write_mark()?;
-            self.dir.sync_marks()?;
+            match self.settle_mark() {
+                // Only a log that has no mark yet needs space for one, and of such a log none is missed.
+                Err(error) if error.kind != DiskErrorKind::NoSpace => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
         }
         self.run(effects)?;
         self.remove_deleted(now)?;
