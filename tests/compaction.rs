@@ -323,6 +323,24 @@ fn cln_11_small_segments_become_fewer() {
 }
 
 #[test]
+fn cln_11_an_empty_segment_at_the_start_goes_with_the_next() {
+    let mut log = new_log();
+    for bytes in [300, 3650, 100] {
+        put(&mut log, &[("k", Some(&"x".repeat(bytes)))]);
+        log.roll(at(0)).unwrap();
+    }
+    // The first and the second do not fit into one, the second and the third do: the first is left empty.
+    let report = log.compact(at(0)).unwrap();
+    assert_eq!((report.segments_before, report.segments_after), (3, 2));
+    assert_eq!(log.log().segments().next().unwrap().size, 0);
+    put(&mut log, &[("k", Some("newest"))]);
+    log.roll(at(0)).unwrap();
+    let report = log.compact(at(0)).unwrap();
+    assert_eq!((report.segments_before, report.segments_after), (3, 1));
+    assert_eq!(texts(&mut log), expected(&[(3, "k", Some("newest"))]));
+}
+
+#[test]
 fn cln_11_a_group_fits_one_segment_its_indexes_and_its_offsets() {
     let member = |base: u64, size| GroupMember { base: Offset::new(base), size, index_bytes: 8, time_index_bytes: 12 };
     let limits = |segment_bytes, index_bytes| GroupLimits {

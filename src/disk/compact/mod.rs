@@ -176,8 +176,11 @@ impl<D: Disk> LogFile<D> {
         let (filter, end, map_full) = self.map_keys(dirt, now)?;
         // What lies below the log start waits for retention; nobody has looked whether it is whole.
         let start = self.log.log_start_offset();
-        let live = |segment: &SegmentInfo| segment.next_offset > start && segment.base_offset < end;
-        let segments: Vec<SegmentInfo> = self.log.segments().filter(live).collect();
+        let bases: Vec<Offset> = self.log.segments().map(|segment| segment.base_offset).collect();
+        // An empty segment reaches to its follower too: only a compaction makes it go.
+        let below = bases.iter().skip(1).take_while(|follower| **follower <= start).count();
+        let segments = self.log.segments().skip(below).filter(|segment| segment.base_offset < end);
+        let segments: Vec<SegmentInfo> = segments.collect();
         let clean = segments.iter().rev().find(|segment| segment.base_offset < dirt.first_dirty);
         let clean_modified = clean.map(|segment| segment.modified);
         let limits = GroupLimits {
