@@ -15,7 +15,7 @@ pub struct Meant {
 
 /// The differences that the random run meets, or is kept from because the logs would part for good. Those of damaged
 /// files have tests of their own in `differential`.
-pub const MEANT: [Meant; 13] = [
+pub const MEANT: [Meant; 15] = [
     ROLLED_BY_A_REFUSED_BATCH,
     LONGER_MEMORY,
     READS_ON,
@@ -28,6 +28,8 @@ pub const MEANT: [Meant; 13] = [
     FOUND_BEHIND_THE_LOG_START,
     OPENS,
     END_KEPT,
+    EPOCH_AT_THE_END,
+    BEGUN_BELOW_THE_START,
     ABORTED_BELOW_THE_START,
 ];
 
@@ -115,6 +117,19 @@ pub const END_KEPT: Meant = Meant {
     why: "an offset is given once. The harness cuts ours, to go on",
 };
 
+pub const EPOCH_AT_THE_END: Meant = Meant {
+    name: "epoch at the end",
+    what: "an opening lets Kafka forget a leader epoch that begins at the log end; ottla keeps it",
+    why: "whoever has noted it leads, also before the first batch. The harness lets ours forget it, to go on",
+};
+
+pub const BEGUN_BELOW_THE_START: Meant = Meant {
+    name: "begun below the start",
+    what: "before a reload Kafka throws away the snapshots of producers at the log start and below: a transaction that \
+           began there begins for it with the first batch that is left; ottla knows where it began",
+    why: "what a snapshot says stays true. Above the log start readers see the same",
+};
+
 pub const ABORTED_BELOW_THE_START: Meant = Meant {
     name: "aborted below the start",
     what: "compaction of a segment that the log start lies in: Kafka does not look up transactions that were aborted \
@@ -153,7 +168,7 @@ pub fn answers(
             let longer = ours.len() > theirs.len() && !theirs.is_empty() && ours.starts_with(theirs);
             let same = theirs == ours || (longer && meant(&READS_ON, tally));
             let mut enough = || needed(theirs, aborted) == needed(theirs, our_aborted) && meant(&FEWER_ABORTED, tally);
-            same && (aborted == our_aborted || enough())
+            same && (aborted == our_aborted || enough() || begun_below(aborted, our_aborted, world, tally))
         }
         (Answer::Appended { first, last, .. }, Answer::Appended { first: our_first, last: our_last, .. })
             if kafka != ottla =>
@@ -200,6 +215,25 @@ fn is_committed(request: &Request) -> bool {
 fn needed(batches: &[u8], aborted: &Option<Vec<(i64, i64)>>) -> Option<BTreeSet<(i64, i64)>> {
     let end = last_offset(batches);
     aborted.as_ref().map(|all| all.iter().copied().filter(|(_, first)| *first <= end).collect())
+}
+
+/// Whether all that differs is where transactions began ([`BEGUN_BELOW_THE_START`]); of one that has no batch left, or
+/// none in reach, Kafka knows nothing.
+fn begun_below(
+    kafka: &Option<Vec<(i64, i64)>>,
+    ottla: &Option<Vec<(i64, i64)>>,
+    world: &World,
+    tally: &mut Tally,
+) -> bool {
+    let (Some(theirs), Some(ours)) = (kafka, ottla) else { return false };
+    let only = |one: &[(i64, i64)], other: &[(i64, i64)]| -> Vec<(i64, i64)> {
+        one.iter().copied().filter(|aborted| !other.contains(aborted)).collect()
+    };
+    let (only_theirs, only_ours) = (only(theirs, ours), only(ours, theirs));
+    world.reloaded
+        && only_ours.iter().all(|(_, first)| *first < world.state.log_start)
+        && only_theirs.iter().all(|(id, _)| only_ours.iter().any(|(our_id, _)| id == our_id))
+        && meant(&BEGUN_BELOW_THE_START, tally)
 }
 
 /// The last offset of the last of these batches.

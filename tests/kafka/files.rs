@@ -50,6 +50,63 @@ fn sort_snapshot(bytes: &mut Vec<u8>) {
     *bytes = [head, entries.concat()].concat();
 }
 
+/// An aborted transaction in its index: version, producer, first and last offset, last stable offset.
+const ABORTED: [usize; 5] = [2, 8, 8, 8, 8];
+
+/// Takes out what only ottla knows to have begun below the log start: from both, the transactions that it has such a
+/// first offset for; of the others, a last stable offset there. Answers whether there was any.
+pub fn forget_begun_below(kafka: &mut Files, ottla: &mut Files, log_start: i64) -> bool {
+    let mut any = false;
+    let names: Vec<String> = ottla.keys().filter(|name| name.ends_with(".txnindex")).cloned().collect();
+    for name in names {
+        let mut theirs = entries(kafka.get(&name).map_or(&[], Vec::as_slice), &ABORTED);
+        let mut ours = entries(&ottla[&name], &ABORTED);
+        if theirs == ours {
+            continue;
+        }
+        let known_better: Vec<(i64, i64)> = ours
+            .iter()
+            .filter(|entry| entry[2] < log_start && !theirs.contains(entry))
+            .map(|entry| (entry[1], entry[3]))
+            .collect();
+        for all in [&mut theirs, &mut ours] {
+            all.retain(|entry| !known_better.contains(&(entry[1], entry[3])));
+        }
+        let mut from_below = false;
+        for (theirs, ours) in theirs.iter().zip(&mut ours).filter(|(_, ours)| ours[4] < log_start) {
+            from_below |= theirs[4] != ours[4];
+            ours[4] = theirs[4];
+        }
+        any |= from_below || !known_better.is_empty();
+        for (files, entries) in [(&mut *kafka, theirs), (&mut *ottla, ours)] {
+            files.remove(&name);
+            if !entries.is_empty() {
+                files.insert(name.clone(), entries.iter().flat_map(|entry| bytes_of(entry, &ABORTED)).collect());
+            }
+        }
+    }
+    any
+}
+
+/// The numbers of each entry of a file whose fields have these widths.
+fn entries(bytes: &[u8], widths: &[usize]) -> Vec<Vec<i64>> {
+    let entry = |chunk: &[u8]| {
+        let mut at = 0;
+        widths
+            .iter()
+            .map(|width| {
+                at += width;
+                number(chunk, at - width, *width)
+            })
+            .collect()
+    };
+    bytes.chunks_exact(widths.iter().sum()).map(entry).collect()
+}
+
+fn bytes_of(entry: &[i64], widths: &[usize]) -> Vec<u8> {
+    entry.iter().zip(widths).flat_map(|(number, width)| number.to_be_bytes()[8 - width..].to_vec()).collect()
+}
+
 /// Compares the files of two partitions that are both closed.
 pub fn compare(kafka: &Files, ottla: &Files) -> Result<(), String> {
     let newest = |files: &Files| files.keys().rfind(|name| name.ends_with(".snapshot")).cloned();
@@ -83,24 +140,10 @@ fn where_they_part(theirs: &[u8], ours: &[u8], kind: &str) -> String {
     if kind == "leader-epoch-checkpoint" {
         return format!(": Kafka {:?}, ottla {:?}", String::from_utf8_lossy(theirs), String::from_utf8_lossy(ours));
     }
-    let entries = |bytes: &[u8], widths: &[usize]| -> Vec<Vec<i64>> {
-        let size: usize = widths.iter().sum();
-        let entry = |chunk: &[u8]| {
-            let mut at = 0;
-            widths
-                .iter()
-                .map(|width| {
-                    at += width;
-                    number(chunk, at - width, *width)
-                })
-                .collect()
-        };
-        bytes.chunks_exact(size).map(entry).collect()
-    };
     let widths: &[usize] = match kind {
         "index" => &[4, 4],
         "timeindex" => &[8, 4],
-        "txnindex" => &[2, 8, 8, 8, 8],
+        "txnindex" => &ABORTED,
         "snapshot" => return format!(": Kafka {:?}, ottla {:?}", snapshot(theirs), snapshot(ours)),
         _ => {
             let at = theirs.iter().zip(ours).take_while(|(theirs, ours)| theirs == ours).count();
@@ -122,17 +165,7 @@ fn shared_entries(theirs: &[u8], ours: &[u8]) -> (Vec<Vec<i64>>, Vec<Vec<i64>>) 
 }
 
 fn snapshot(bytes: &[u8]) -> Vec<Vec<i64>> {
-    let entry = |chunk: &[u8]| {
-        let mut at = 0;
-        [8, 2, 4, 8, 4, 8, 4, 8]
-            .iter()
-            .map(|width| {
-                at += width;
-                number(chunk, at - width, *width)
-            })
-            .collect()
-    };
-    bytes.get(2..).unwrap_or_default().chunks_exact(46).map(entry).collect()
+    entries(bytes.get(2..).unwrap_or_default(), &[8, 2, 4, 8, 4, 8, 4, 8])
 }
 
 /// Damages the last segment of a killed log, above `recovery_point`, where a crash may leave anything.

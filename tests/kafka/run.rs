@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::build;
-use crate::compare::{self, END_KEPT, OPENS, ROLLED_BY_A_REFUSED_BATCH, Tally};
+use crate::compare::{
+    self, BEGUN_BELOW_THE_START, END_KEPT, EPOCH_AT_THE_END, OPENS, ROLLED_BY_A_REFUSED_BATCH, Tally,
+};
 use crate::files;
 use crate::kafka_log::KafkaLog;
 use crate::oracle::Oracle;
@@ -229,8 +231,19 @@ impl<S: Subject> Pair<'_, S> {
             self.ottla.perform(self.world.now, &Request::TruncateTo { to: theirs });
             *self.counts.meant.entry(END_KEPT.name).or_default() += 1;
         }
+        self.forget_epoch_at_the_end();
         self.world.learn(&Op::Close {}, &request, &Answer::Done, self.kafka.state());
         self.reloaded()
+    }
+
+    /// An opening of Kafka's forgets the epoch that begins at the log end.
+    fn forget_epoch_at_the_end(&mut self) {
+        let (theirs, ours) = (self.kafka.state(), self.ottla.state());
+        let at_the_end = ours.epochs.last().is_some_and(|(_, start)| *start == ours.log_end);
+        if at_the_end && theirs.epochs != ours.epochs {
+            self.ottla.perform(self.world.now, &Request::TruncateTo { to: ours.log_end });
+            *self.counts.meant.entry(EPOCH_AT_THE_END.name).or_default() += 1;
+        }
     }
 
     fn close(&mut self) -> Result<(), String> {
@@ -238,8 +251,11 @@ impl<S: Subject> Pair<'_, S> {
         // A clean close flushes all.
         self.world.state.recovery_point = self.world.state.log_end;
         self.counts.compared += 1;
-        let [theirs, ours] = &self.folders;
-        files::compare(&files::read(theirs), &files::read(ours))
+        let [mut theirs, mut ours] = self.folders.each_ref().map(|folder| files::read(folder));
+        if self.world.reloaded && files::forget_begun_below(&mut theirs, &mut ours, self.world.state.log_start) {
+            *self.counts.meant.entry(BEGUN_BELOW_THE_START.name).or_default() += 1;
+        }
+        files::compare(&theirs, &ours)
     }
 }
 
