@@ -11,7 +11,7 @@ use std::collections::btree_map::Entry as MapEntry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use crate::disk::open::read_small;
+use crate::disk::small::{read_if_there, sync_if_there};
 use crate::disk::sums::{BLOCK_BYTES, BadBlock, FileSum, IndexSums, Sums, SumsBuilder};
 use crate::disk::{Disk, DiskError, DiskErrorKind, DiskFile, DiskPath, OpenHow};
 use crate::log::{FileName, SegmentFacts};
@@ -207,22 +207,10 @@ impl BlockSums {
     }
 }
 
-/// Brings a small file to disk, if it is there.
-pub(crate) fn sync_if_there<D: Disk>(disk: &D, path: &DiskPath) -> Result<(), DiskError> {
-    match disk.open(path, OpenHow::Write) {
-        Ok(file) => file.sync(),
-        Err(error) if error.kind == DiskErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-    }
-}
-
 /// Reads a segment's file of sums; none if it is missing or garbage.
 pub(crate) fn read_sums<D: Disk>(disk: &D, dir: &DiskPath, base: Offset) -> Result<Option<Sums>, DiskError> {
-    match read_small(disk, &dir.entry(FileName::Sums(base))) {
-        Ok(bytes) => Ok(Sums::parse(&bytes).ok()),
-        Err(error) if error.kind == DiskErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
+    let bytes = read_if_there(disk, &dir.entry(FileName::Sums(base)))?;
+    Ok(bytes.and_then(|bytes| Sums::parse(&bytes).ok()))
 }
 
 impl KnownSums {

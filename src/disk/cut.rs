@@ -1,8 +1,9 @@
 //! Truncating a [`LogFile`]: what the log does not know from memory is found by reading.
 
 use crate::disk::log_file::LogFile;
-use crate::disk::open::{Files, Known, Opening, scan_file};
+use crate::disk::open::{Files, Known, Opening};
 use crate::disk::report::RecoveryReport;
+use crate::disk::segment_file::scan_file;
 use crate::disk::{Disk, DiskError, DiskFile, DiskPath};
 use crate::log::{Closing, Cut, CutFacts, Effect, Indexes, SegmentInfo, TruncateError};
 use crate::offset::Offset;

@@ -6,8 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::disk::lanes::gone_is_fine;
-use crate::disk::log_file::LogFile;
+use crate::disk::small::gone_is_fine;
 use crate::disk::{Disk, DiskError, DiskErrorKind, DiskPath};
 use crate::log::FileName;
 use crate::time::Timestamp;
@@ -41,7 +40,7 @@ impl Deleted {
     }
 
     /// Removes those whose delay is over. Answers how many went.
-    fn remove_due<D: Disk>(&mut self, disk: &D, dir: &DiskPath, now: Timestamp) -> Result<usize, DiskError> {
+    pub(crate) fn remove_due<D: Disk>(&mut self, disk: &D, dir: &DiskPath, now: Timestamp) -> Result<usize, DiskError> {
         let delay = i128::from(self.delay_ms);
         let mut due = Vec::new();
         for (name, since) in &mut self.since {
@@ -60,17 +59,4 @@ impl Deleted {
 
 fn renamed(dir: &DiskPath, name: FileName) -> DiskPath {
     dir.entry(format!("{name}.deleted"))
-}
-
-impl<D: Disk> LogFile<D> {
-    /// Removes the files that [`OpenOptions::file_delete_delay_ms`](crate::disk::OpenOptions::file_delete_delay_ms) has
-    /// kept for long enough, counted from the first call of this or of [`LogFile::retain`] after their deletion.
-    /// Answers how many went. `retain` does this too.
-    ///
-    /// # Errors
-    ///
-    /// The disk's; what could not be removed is tried again by the next call.
-    pub fn remove_deleted(&mut self, now: Timestamp) -> Result<usize, DiskError> {
-        self.lanes.deleted.remove_due(self.dir.disk(), &DiskPath::root().entry(&self.partition), now)
-    }
 }

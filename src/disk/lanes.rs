@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::disk::block_sums::{BlockSums, KnownSums, sync_if_there};
+use crate::disk::block_sums::{BlockSums, KnownSums};
 use crate::disk::deleted::Deleted;
 use crate::disk::handles::{Handle, Handles};
 use crate::disk::kept::Kept;
+use crate::disk::segment_file::segment_names;
+use crate::disk::small::{gone_is_fine, replace, sync_if_there};
 use crate::disk::swap;
 use crate::disk::{Disk, DiskError, DiskErrorKind, DiskFile, DiskPath, OpenHow};
 use crate::log::{DiskOp, Effect, FileId, FileName, Log, OpFailure, OpSeq, Part, Remove, SegmentFiles, Sync};
@@ -344,25 +346,6 @@ impl<D: Disk> Lanes<D> {
     }
 }
 
-/// The files that a segment may have.
-pub(crate) fn segment_names(base: Offset) -> [FileName; 5] {
-    [
-        FileName::Log(base),
-        FileName::OffsetIndex(base),
-        FileName::TimeIndex(base),
-        FileName::TxnIndex(base),
-        FileName::Sums(base),
-    ]
-}
-
-/// Removing what is gone already has succeeded.
-pub(crate) fn gone_is_fine(outcome: Result<(), DiskError>) -> Result<(), DiskError> {
-    match outcome {
-        Err(error) if error.kind == DiskErrorKind::NotFound => Ok(()),
-        outcome => outcome,
-    }
-}
-
 /// Writes all of `slices`, one behind the other, looping over short writes.
 fn write_all<F: DiskFile>(file: &F, mut position: u64, slices: &mut Vec<&[u8]>) -> Result<(), DiskError> {
     let mut first = 0;
@@ -379,17 +362,6 @@ fn write_all<F: DiskFile>(file: &F, mut position: u64, slices: &mut Vec<&[u8]>) 
         }
     }
     Ok(())
-}
-
-/// Replaces a small file whole and durably: temporary name, write, sync, rename, sync of the directory.
-pub(crate) fn replace<D: Disk>(disk: &D, dir: &DiskPath, name: &str, bytes: &[u8]) -> Result<(), DiskError> {
-    let temporary = dir.entry(format!("{name}.tmp"));
-    let file = disk.open(&temporary, OpenHow::Replace)?;
-    file.write_full(0, bytes)?;
-    file.sync()?;
-    drop(file);
-    disk.rename(&temporary, &dir.entry(name))?;
-    disk.sync_dir(dir)
 }
 
 #[cfg(test)]

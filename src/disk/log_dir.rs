@@ -6,9 +6,9 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 
-use crate::disk::lanes::replace;
 use crate::disk::marks::{MARKS_FILE, MarkFile, MarksError};
-use crate::disk::open::{Known, OpenError, read_small};
+use crate::disk::open::{Known, OpenError};
+use crate::disk::small::{read_if_there, replace};
 use crate::disk::{Disk, DiskError, DiskErrorKind, DiskPath, EntryKind};
 use crate::id::TopicPartition;
 use crate::log::{CheckpointError, CleanShutdown, FlushedMark, OffsetCheckpoint};
@@ -73,7 +73,7 @@ impl<D: Disk> LogDir<D> {
             // What is noted anew must not take the place of what somebody may still be able to read.
             disk.rename(&root.entry(name), &root.entry(format!("{name}.unreadable"))).map_err(OpenError::Dir)?;
         }
-        let clean = read_if_there(&disk, CLEAN)?;
+        let clean = read_at_root(&disk, CLEAN)?;
         let was_clean = clean.is_some();
         let closed_by_us = clean.is_some_and(|bytes| bytes == CleanShutdown::default().encode());
         if was_clean {
@@ -244,17 +244,13 @@ fn read_checkpoint<D: Disk>(
     name: &'static str,
     unreadable: &mut Vec<(&'static str, CheckpointError)>,
 ) -> Result<OffsetCheckpoint, OpenError> {
-    let Some(bytes) = read_if_there(disk, name)? else { return Ok(OffsetCheckpoint::default()) };
+    let Some(bytes) = read_at_root(disk, name)? else { return Ok(OffsetCheckpoint::default()) };
     Ok(OffsetCheckpoint::parse(&bytes).unwrap_or_else(|error| {
         unreadable.push((name, error));
         OffsetCheckpoint::default()
     }))
 }
 
-fn read_if_there<D: Disk>(disk: &D, name: &str) -> Result<Option<Vec<u8>>, OpenError> {
-    match read_small(disk, &DiskPath::root().entry(name)) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind == DiskErrorKind::NotFound => Ok(None),
-        Err(error) => Err(OpenError::Dir(error)),
-    }
+fn read_at_root<D: Disk>(disk: &D, name: &str) -> Result<Option<Vec<u8>>, OpenError> {
+    read_if_there(disk, &DiskPath::root().entry(name)).map_err(OpenError::Dir)
 }

@@ -40,6 +40,8 @@ mod place;
 mod pool;
 mod reader;
 mod report;
+mod segment_file;
+mod small;
 mod sums;
 mod suspect;
 mod swap;

@@ -13,7 +13,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::disk::lanes::{gone_is_fine, segment_names};
+use crate::disk::segment_file::segment_names;
+use crate::disk::small::gone_is_fine;
 use crate::disk::{Disk, DiskError, DiskErrorKind, DiskPath};
 use crate::log::FileName;
 use crate::offset::Offset;

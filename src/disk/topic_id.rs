@@ -1,8 +1,8 @@
 //! `partition.metadata`: whose files these are. The id must be durable before any data is (semantics 1.1, step 3).
 
-use crate::disk::lanes::replace;
-use crate::disk::open::{OpenError, read_small};
-use crate::disk::{Disk, DiskError, DiskErrorKind, DiskPath};
+use crate::disk::open::OpenError;
+use crate::disk::small::{read_if_there, replace};
+use crate::disk::{Disk, DiskError, DiskPath};
 use crate::id::{TopicId, TopicPartition};
 use crate::log::{FileName, PartitionMetadata};
 
@@ -16,11 +16,8 @@ pub(crate) fn compare<D: Disk>(
 ) -> Result<Option<TopicId>, OpenError> {
     let Some(wanted) = wanted else { return Ok(None) };
     let name = FileName::PartitionMetadata;
-    let bytes = match read_small(disk, &dir.entry(name)) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind == DiskErrorKind::NotFound => return Ok(Some(wanted)),
-        Err(error) => return Err(OpenError::Disk { partition: partition.clone(), error }),
-    };
+    let failed = |error| OpenError::Disk { partition: partition.clone(), error };
+    let Some(bytes) = read_if_there(disk, &dir.entry(name)).map_err(failed)? else { return Ok(Some(wanted)) };
     let file = format!("{dir}/{name}");
     let found = PartitionMetadata::parse(&bytes)
         .map_err(|error| OpenError::Unreadable { file, why: error.to_string() })?

@@ -16,6 +16,7 @@ use std::ops::Range;
 use crate::disk::compact::batches::{Batches, Witnesses};
 use crate::disk::compact::output::{Output, undo};
 use crate::disk::log_file::LogFile;
+use crate::disk::segment_file::first_timestamp;
 use crate::disk::swap::Replaces;
 use crate::disk::{Disk, DiskError, DiskFile, DiskPath, ReadFault};
 use crate::log::clean::{
@@ -24,7 +25,7 @@ use crate::log::clean::{
 };
 use crate::log::{Closing, Health, RecoveredSegment, ReplaceError, Replacement, SegmentInfo};
 use crate::offset::Offset;
-use crate::record::{Entry, Header};
+use crate::record::Entry;
 use crate::time::Timestamp;
 
 /// What a compaction has done.
@@ -125,7 +126,7 @@ impl<D: Disk> LogFile<D> {
         let mut segments = Vec::with_capacity(infos.len());
         for info in &infos {
             let wanted = has_lag_max && info.size > 0;
-            let first_timestamp = if wanted { self.first_timestamp(info)? } else { None };
+            let first_timestamp = if wanted { first_timestamp(&self.handle(info.files.log)?.file)? } else { None };
             let dated = info.max_timestamp.as_millis() >= 0;
             let largest_timestamp = if dated { info.max_timestamp } else { info.modified };
             segments.push(DirtySegment { base: info.base_offset, size: info.size, largest_timestamp, first_timestamp });
@@ -347,15 +348,6 @@ impl<D: Disk> LogFile<D> {
             index_bytes: len(segment.files.index)?,
             time_index_bytes: len(segment.files.time_index)?,
         })
-    }
-
-    /// The largest timestamp of a segment's first batch, from its header.
-    fn first_timestamp(&mut self, segment: &SegmentInfo) -> Result<Option<Timestamp>, DiskError> {
-        let handle = self.handle(segment.files.log)?;
-        let mut bytes = [0; Header::BYTES];
-        let read = handle.file.read_full(0, &mut bytes)?;
-        let header = Header::decode(&bytes);
-        Ok((read == bytes.len() && header.magic == 2).then_some(Timestamp::from_millis(header.max_timestamp)))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Writing a compacted segment beside those it will replace.
 
-use crate::disk::lanes::{gone_is_fine, segment_names};
+use crate::disk::segment_file::segment_names;
+use crate::disk::small::gone_is_fine;
 use crate::disk::sums::{FileSum, IndexSums, SumsBuilder};
 use crate::disk::swap::{Replaces, swap_path};
 use crate::disk::{Disk, DiskError, DiskFile, DiskPath, OpenHow};

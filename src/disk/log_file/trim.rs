@@ -1,10 +1,10 @@
-//! Letting go of a log's head: what the caller trims, and what retention does.
+//! Letting go of a log's head: what the caller trims, what retention removes, and the files that stay for a while after.
 //!
 //! - Always true: the new start is in the durable mark before the first file in front of it goes.
 
 use crate::disk::log_file::LogFile;
 use crate::disk::log_file::faults::TrimFault;
-use crate::disk::{Disk, DiskError, DiskErrorKind};
+use crate::disk::{Disk, DiskError, DiskErrorKind, DiskPath};
 use crate::log::Breach;
 use crate::offset::Offset;
 use crate::time::Timestamp;
@@ -48,5 +48,16 @@ impl<D: Disk> LogFile<D> {
         self.run(effects)?;
         self.remove_deleted(now)?;
         Ok(gone)
+    }
+
+    /// Removes the files that [`OpenOptions::file_delete_delay_ms`](crate::disk::OpenOptions::file_delete_delay_ms) has
+    /// kept for long enough, counted from the first call of this or of [`LogFile::retain`] after their deletion.
+    /// Answers how many went. `retain` does this too.
+    ///
+    /// # Errors
+    ///
+    /// The disk's; what could not be removed is tried again by the next call.
+    pub fn remove_deleted(&mut self, now: Timestamp) -> Result<usize, DiskError> {
+        self.lanes.deleted.remove_due(self.dir.disk(), &DiskPath::root().entry(&self.partition), now)
     }
 }

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::disk::lanes::{gone_is_fine, segment_names};
 use crate::disk::report::RecoveryReport;
-use crate::disk::{Disk, DiskError, DiskErrorKind, DiskFile, DiskPath, Entry, EntryKind, OpenHow};
+use crate::disk::segment_file::segment_names;
+use crate::disk::small::gone_is_fine;
+use crate::disk::{Disk, DiskError, DiskErrorKind, DiskPath, Entry, EntryKind};
 use crate::log::FileName;
 use crate::offset::Offset;
 use crate::time::Timestamp;
@@ -128,17 +129,4 @@ fn irregular(dir: &DiskPath, name: FileName, kind: EntryKind) -> DiskError {
         EntryKind::File { .. } | EntryKind::Dir | EntryKind::Other => DiskErrorKind::NotRegularFile,
     };
     DiskError { call: crate::disk::DiskCall::Open, path: dir.entry(name), span: None, kind }
-}
-
-/// The largest file that is read whole: an index of the largest size, with room to spare.
-const SMALL_BYTES_MAX: u64 = 256 << 20;
-
-/// Reads a file whole; of one that is absurdly long only the first part.
-pub(crate) fn read_small<D: Disk>(disk: &D, path: &DiskPath) -> Result<Vec<u8>, DiskError> {
-    let file = disk.open(path, OpenHow::Read)?;
-    let len = file.len()?.min(SMALL_BYTES_MAX);
-    let mut bytes = vec![0; len as usize];
-    let read = file.read_full(0, &mut bytes)?;
-    bytes.truncate(read);
-    Ok(bytes)
 }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use crate::disk::open::files::{Files, Unfinished, read_small};
-use crate::disk::open::segments::scan_file;
+use crate::disk::open::files::{Files, Unfinished};
 use crate::disk::report::{Leftover, LeftoverAction, RecoveryReport};
+use crate::disk::segment_file::scan_file;
+use crate::disk::small::read_if_there;
 use crate::disk::swap::{self, Replaces};
-use crate::disk::{Disk, DiskError, DiskErrorKind, DiskFile, DiskPath, OpenHow};
+use crate::disk::{Disk, DiskError, DiskFile, DiskPath, OpenHow};
 use crate::log::{EpochCache, EpochsFrom, FileName, Indexes, ProducerState, ScanStart, TxnIndex, UnknownProducer};
 use crate::offset::Offset;
 
@@ -88,11 +89,8 @@ impl<D: Disk> Leftovers<'_, D> {
 
     /// What is noted about the compacted segment at `base`.
     fn note(&self, base: Offset) -> Result<Option<Replaces>, DiskError> {
-        match read_small(self.disk, &swap::swap_path(self.dir, FileName::Replaces(base))) {
-            Ok(bytes) => Ok(Replaces::parse(&bytes)),
-            Err(error) if error.kind == DiskErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        let bytes = read_if_there(self.disk, &swap::swap_path(self.dir, FileName::Replaces(base)))?;
+        Ok(bytes.and_then(|bytes| Replaces::parse(&bytes)))
     }
 
     /// The offset behind the last batch of a complete segment.

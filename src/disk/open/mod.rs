@@ -16,6 +16,7 @@ mod segments;
 use std::collections::BTreeSet;
 
 use crate::disk::report::{Leftover, LeftoverAction, RecoveryReport, Shutdown};
+use crate::disk::small::read_small;
 use crate::disk::{Disk, DiskError, DiskErrorKind, DiskPath};
 use crate::epoch::LeaderEpoch;
 use crate::id::{TopicId, TopicPartition};
@@ -25,8 +26,7 @@ use crate::log::{
 use crate::offset::Offset;
 use crate::time::Timestamp;
 
-pub(crate) use files::{Files, read_small};
-pub(crate) use segments::scan_file;
+pub(crate) use files::Files;
 
 /// Why a log could not be opened. Nothing was lost by trying.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]

@@ -3,20 +3,19 @@
 use std::collections::BTreeSet;
 
 use crate::disk::block_sums::read_sums;
-use crate::disk::open::files::{Files, LogEntry, read_small};
+use crate::disk::open::files::{Files, LogEntry};
 use crate::disk::open::{Failure, Opening};
-use crate::disk::pool::Pool;
 use crate::disk::report::{CorruptRange, RecoveryReport, Shutdown, TornTail};
+use crate::disk::segment_file::{first_timestamp, header_at, scan_file};
+use crate::disk::small::read_small;
 use crate::disk::sums::FileSum;
 use crate::disk::{Disk, DiskError, DiskFile, OpenHow};
 use crate::epoch::LeaderEpoch;
 use crate::log::{
-    EpochCache, EpochsFrom, Fed, FileName, FlushedMark, IndexFiles, Indexes, MaxTimestamp, OffsetIndex,
-    ProducerSnapshot, ProducerState, RecoveredSegment, Scan, ScanStart, Scanned, SegmentFacts, TimeIndex, TxnIndex,
-    UnknownProducer,
+    EpochCache, EpochsFrom, FileName, FlushedMark, IndexFiles, Indexes, MaxTimestamp, OffsetIndex, ProducerSnapshot,
+    ProducerState, RecoveredSegment, ScanStart, Scanned, SegmentFacts, TimeIndex, TxnIndex, UnknownProducer,
 };
 use crate::offset::Offset;
-use crate::record::Header;
 use crate::time::Timestamp;
 
 /// What the segments hold.
@@ -231,12 +230,8 @@ impl<D: Disk> Opening<'_, D> {
     /// The first offset of the batch v2 at `position`, if there is one.
     fn base_at(&self, segment: Offset, position: u32) -> Result<Option<Offset>, DiskError> {
         let file = self.disk.open(&self.dir.entry(FileName::Log(segment)), OpenHow::Read)?;
-        let mut bytes = [0; Header::BYTES];
-        if file.read_full(u64::from(position), &mut bytes)? < bytes.len() {
-            return Ok(None);
-        }
-        let header = Header::decode(&bytes);
-        Ok(Offset::from_i64(header.base_offset).filter(|base| header.magic == 2 && *base >= segment))
+        let header = header_at(&file, position)?;
+        Ok(header.and_then(|header| Offset::from_i64(header.base_offset)).filter(|base| *base >= segment))
     }
 
     /// What the mark says of the active segment, if the index files still say the same.
@@ -695,37 +690,4 @@ fn note_rebuilt(base: Offset, report: &mut RecoveryReport) {
 
 fn note_corrupt(base: Offset, scanned: &Scanned, report: &mut RecoveryReport) {
     report.corrupt.extend(scanned.bad.iter().map(|range| CorruptRange { segment: base, range: *range }));
-}
-
-/// The largest timestamp of a segment's first batch, from which its age counts.
-fn first_timestamp<F: DiskFile>(file: &F) -> Result<Option<Timestamp>, DiskError> {
-    let mut bytes = [0; Header::BYTES];
-    if file.read_full(0, &mut bytes)? < bytes.len() {
-        return Ok(None);
-    }
-    let header = Header::decode(&bytes);
-    Ok((header.magic == 2).then_some(Timestamp::from_millis(header.max_timestamp)))
-}
-
-/// How many bytes are read at a time.
-const CHUNK: u32 = 1 << 20;
-
-/// Feeds a scan from a file.
-pub(crate) fn scan_file<F: DiskFile>(file: &F, start: ScanStart, len: u32) -> Result<Scanned, DiskError> {
-    let pool = Pool::default();
-    let mut scan = Scan::new(start);
-    let mut fed = scan.begin();
-    while let Fed::More { from, min } = fed {
-        let wanted = min.max(CHUNK).min(len.saturating_sub(from));
-        let mut bytes = pool.take(wanted as usize);
-        let read = file.read_full(u64::from(from), bytes.bytes_mut())?;
-        let chunk = bytes.freeze(read);
-        // A file that is shorter than it was a moment ago ends where it ends.
-        let len = if read < wanted as usize { from.saturating_add(read as u32) } else { len };
-        fed = scan.feed(&chunk, len);
-        if read < wanted as usize {
-            break;
-        }
-    }
-    Ok(scan.finish())
 }
