@@ -1,7 +1,7 @@
 //! Truncating a [`LogFile`]: what the log does not know from memory is found by reading.
 
 use crate::disk::log_file::LogFile;
-use crate::disk::open::{Files, Known, Opening};
+use crate::disk::open::{Files, Found, Known, Opening};
 use crate::disk::report::RecoveryReport;
 use crate::disk::segment_file::scan_file;
 use crate::disk::{Disk, DiskError, DiskFile, DiskPath};
@@ -104,9 +104,9 @@ impl<D: Disk> LogFile<D> {
             known: Known { log_start_offset: Some(self.log.log_start_offset()), ..Known::default() },
             now,
         };
-        let mut found = opening.nothing_found();
+        let mut found = Found::nothing();
         opening.load_producers(&files, base, to, &mut found)?;
-        let start = opening.start_to_cut(base, to, &found);
+        let start = opening.start_up_to(base, to, &found);
         let handle = self.lanes.handles.handle(segment.files.log)?;
         let len = u32::try_from(handle.file.len()?).unwrap_or(u32::MAX).min(segment.size);
         let scanned = scan_file(&handle.file, start, len)?;

@@ -1,113 +1,58 @@
 //! Opening a log, whatever happened to it.
 //!
-//! What was flushed is told by the flushed mark, or, in a directory that Kafka wrote, by its recovery point and its
-//! clean-shutdown file. Only what lies above is read. Below it nothing is ever cut: what is bad there is reported by
-//! exact range. Indexes, epochs and snapshots are caches, and made again when they are missing, stale or garbage.
+//! **The mark.** What was flushed is told by the flushed mark: the segment and the position up to which its bytes are on
+//! disk, the offset that the log had reached, where the last batch in front of it ends, and by a checksum the leader
+//! epochs that begin below that offset. In a directory that Kafka wrote, its recovery point and its clean-shutdown file
+//! tell. `known` judges which of them counts.
+//!
+//! **In front of it** nothing is ever cut. What is bad there is reported by exact range and stays; what is missing is named
+//! in the report, or the log is not opened. Only what lies below the log start is not missed.
+//!
+//! **Behind it** all is read, and whatever is behind the first torn batch or the first hole goes. What stays may be in the
+//! cache and not on disk, so it is distrusted: the next flush syncs it, names and side files too, and the first append after
+//! an opening that was not clean flushes first. So nothing that was cut comes back behind something new.
+//!
+//! **Caches.** Indexes, epochs and snapshots are made again when they are missing, stale or garbage. The index files of a
+//! sealed segment are then replaced whole and durably, for no flush comes by there any more.
+//!
+//! The walk: `files` lists what is there, `leftovers` finishes what was under way, `epochs` reads who reigned when,
+//! `segments` goes from the front to the end. There `begin` says where reading begins, `producers` who was writing;
+//! `trusted` takes what lies in front and `scanned` reads the rest, both with `index_files`; `missing` names what is not
+//! there.
 //!
 //! - May use: `log`, `record`, and the seam to the disk.
 //! - Always true: opening twice is opening once; what removes data removes the end first, so that a crash in between
 //!   leaves a log that opens to the same.
 
+mod begin;
+mod epochs;
+mod error;
 mod files;
+mod index_files;
+mod known;
 mod leftovers;
 mod missing;
+mod producers;
+mod scanned;
 mod segments;
+mod trusted;
 
 use std::collections::BTreeSet;
 
+use crate::disk::open::epochs::EpochFile;
+use crate::disk::open::error::Failure;
 use crate::disk::report::{Leftover, LeftoverAction, RecoveryReport, Shutdown};
-use crate::disk::small::read_small;
 use crate::disk::{Disk, DiskError, DiskErrorKind, DiskPath};
-use crate::epoch::LeaderEpoch;
-use crate::id::{TopicId, TopicPartition};
-use crate::log::{
-    ConfigError, EpochCache, FileName, FlushedMark, LogConfig, ProducerState, Recovered, UnknownProducer,
-};
+use crate::id::TopicPartition;
+use crate::log::{EpochCache, FileName, LogConfig, ProducerState, Recovered, UnknownProducer};
 use crate::offset::Offset;
 use crate::time::Timestamp;
 
+pub(crate) use epochs::next_epoch;
+pub use error::OpenError;
 pub(crate) use files::Files;
-
-/// Why a log could not be opened. Nothing was lost by trying.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// The disk failed.
-    #[error("{partition}: {error}")]
-    Disk {
-        /// Which log.
-        partition: TopicPartition,
-        /// How.
-        error: DiskError,
-    },
-    /// The disk failed at the root of the log directory.
-    #[error("log directory: {0}")]
-    Dir(DiskError),
-    /// The partition's files belong to another topic of the same name.
-    #[error("{partition}: its files belong to topic {found}, not {wanted}")]
-    TopicIdMismatch {
-        /// Which log.
-        partition: TopicPartition,
-        /// The id in its `partition.metadata`.
-        found: TopicId,
-        /// The id asked for.
-        wanted: TopicId,
-    },
-    /// Someone has the log directory open.
-    #[error("the log directory is already open, in this process or another")]
-    AlreadyOpen,
-    /// A segment that had been flushed is gone.
-    #[error("{partition}: segment {segment} had been flushed up to offset {flushed} and is missing")]
-    SegmentMissing {
-        /// Which log.
-        partition: TopicPartition,
-        /// The base of the segment.
-        segment: Offset,
-        /// Up to where the log had been flushed.
-        flushed: Offset,
-    },
-    /// The settings make no sense.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// A file of the log directory says something that cannot be understood, and that cannot be made again.
-    #[error("{file}: {why}")]
-    Unreadable {
-        /// Its name.
-        file: String,
-        /// What is wrong.
-        why: String,
-    },
-}
-
-/// What is known of a log before it is looked at.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Known {
-    /// What was flushed when the mark was last written.
-    pub(crate) mark: Option<FlushedMark>,
-    /// Whether whoever had the directory last says that all was closed.
-    pub(crate) clean: bool,
-    /// Whether that was us, and not Kafka.
-    pub(crate) closed_by_us: bool,
-    /// Kafka's recovery point.
-    pub(crate) recovery_point: Option<Offset>,
-    /// Kafka's log start.
-    pub(crate) log_start_offset: Option<Offset>,
-    /// Kafka's high watermark.
-    pub(crate) high_watermark: Option<Offset>,
-}
-
-impl Known {
-    /// The first readable offset, as far as anyone wrote it down. Our mark has a checksum, Kafka's text has none.
-    fn start(&self) -> Offset {
-        let marked = self.mark.map(|mark| mark.log_start_offset);
-        marked.or(self.log_start_offset).unwrap_or(Offset::ZERO)
-    }
-
-    fn high_watermark(&self) -> Offset {
-        let marked = self.mark.map(|mark| mark.high_watermark);
-        marked.max(self.high_watermark).unwrap_or(Offset::ZERO)
-    }
-}
+pub(crate) use known::Known;
+pub(crate) use segments::Found;
 
 /// Looks at the partition's directory and puts right what was cut short. What the files of the log itself need is left
 /// to the effects of [`crate::log::Log::recovered`].
@@ -129,17 +74,6 @@ pub(crate) fn open<D: Disk>(
     })
 }
 
-pub(crate) enum Failure {
-    Disk(DiskError),
-    Missing { segment: Offset, flushed: Offset },
-}
-
-impl From<DiskError> for Failure {
-    fn from(error: DiskError) -> Self {
-        Self::Disk(error)
-    }
-}
-
 /// One opening. Also whoever truncates asks it for what must be read.
 pub(crate) struct Opening<'a, D> {
     pub(crate) disk: &'a D,
@@ -156,7 +90,7 @@ impl<D: Disk> Opening<'_, D> {
         let is_new = self.make_dir()?;
         let mut files = Files::list(self.disk, &self.dir, &mut report)?;
         leftovers::finish(self.disk, &self.dir, &mut files, &mut report)?;
-        report.shutdown = if is_new || files.logs.is_empty() { Shutdown::New } else { self.judge(&files) };
+        report.shutdown = if is_new || files.logs.is_empty() { Shutdown::New } else { self.known.judge(&files) };
         if !is_new && report.shutdown != Shutdown::Clean {
             // Whoever made the directory may have been killed before its name was durable.
             self.disk.sync_dir(&DiskPath::root())?;
@@ -167,17 +101,14 @@ impl<D: Disk> Opening<'_, D> {
             return Err(Failure::Missing { segment: mark.segment, flushed: mark.offset });
         }
         self.drop_foreign_sums(&mut files)?;
-        let (epochs, garbage) = self.epochs(&files)?;
-        // A log that has no epochs needs no file of them.
-        let on_file = if garbage { None } else { Some(epochs.clone().unwrap_or_default()) };
-        let scan_all = epochs.is_none() && !files.logs.is_empty();
-        let mut found = self.segments(&mut files, epochs.unwrap_or_default(), scan_all, &mut report)?;
+        let epoch_file = self.epoch_file(&files)?;
+        let mut found = self.segments(epoch_file.noted().cloned(), &mut files, &mut report)?;
         self.remove_orphans(&mut files, &mut report)?;
-        if scan_all && on_file.as_ref() != Some(&found.epochs) {
+        if epoch_file.noted().is_none() && !epoch_file.says(&found.epochs) {
             report.rebuilt.push(FileName::LeaderEpochs);
         }
         self.drop_below_start(&mut found, &mut files, &mut report)?;
-        let recovered = self.recovered(found, &files, on_file.as_ref(), &mut report)?;
+        let recovered = self.recovered(found, &files, &epoch_file, &mut report)?;
         Ok((recovered, report))
     }
 
@@ -200,7 +131,8 @@ impl<D: Disk> Opening<'_, D> {
         Ok(())
     }
 
-    /// Makes the partition's directory if it is not there; its name is durable before anything is put in it.
+    /// Makes the partition's directory if it is not there; its name is durable before anything is put in it. Answers
+    /// whether it was not.
     fn make_dir(&self) -> Result<bool, DiskError> {
         match self.disk.list(&self.dir) {
             Ok(_) => Ok(false),
@@ -210,36 +142,6 @@ impl<D: Disk> Opening<'_, D> {
                 Ok(true)
             }
             Err(error) => Err(error),
-        }
-    }
-
-    /// How the log was left, and so whom to believe.
-    ///
-    /// Whoever closes a directory leaves the clean-shutdown file, and it is deleted at every opening. If it is there and
-    /// our mark does not fit what is there, Kafka has had the directory since, or something was changed: the mark counts
-    /// for nothing then, and what the file vouches for is looked at. If it is not there, whoever had the directory last
-    /// has died; a recovery point above our mark shows that it was Kafka.
-    fn judge(&mut self, files: &Files) -> Shutdown {
-        let Some(mark) = self.known.mark else {
-            return if self.known.clean { Shutdown::Clean } else { Shutdown::Unclean };
-        };
-        let last = files.logs.last_key_value();
-        let fits = last.is_some_and(|(base, log)| *base == mark.segment && log.len == u64::from(mark.position));
-        let place = last.map(|(base, log)| (*base, log.len));
-        match (self.known.clean, mark.clean && fits && self.known.closed_by_us) {
-            (true, true) => Shutdown::Clean,
-            (true, false) => {
-                self.known.mark = None;
-                Shutdown::CleanButChanged
-            }
-            (false, _) => {
-                // A recovery point has no checksum: what it says of more records counts if there are more bytes.
-                let longer = place > Some((mark.segment, u64::from(mark.position)));
-                if self.known.recovery_point > Some(mark.offset) && longer {
-                    self.known.mark = None;
-                }
-                Shutdown::Unclean
-            }
         }
     }
 
@@ -257,31 +159,10 @@ impl<D: Disk> Opening<'_, D> {
         Ok(())
     }
 
-    /// The leader epochs in the file, and whether they must be made again from the batches instead.
-    fn epochs(&self, files: &Files) -> Result<(Option<EpochCache>, bool), DiskError> {
-        if !files.others.contains_key(&FileName::LeaderEpochs) {
-            return Ok((None, false));
-        }
-        let bytes = read_small(self.disk, &self.dir.entry(FileName::LeaderEpochs))?;
-        match EpochCache::parse(&bytes) {
-            Ok(epochs) if self.are_as_marked(&epochs) => Ok((Some(epochs), false)),
-            Ok(_) | Err(_) => Ok((None, !files.logs.is_empty())),
-        }
-    }
-
-    /// Whether the epochs are those that the mark knows; of those that begin behind what was flushed it knows nothing. One
-    /// that was written in front of a move of the log start knows them as they were to be.
-    fn are_as_marked(&self, epochs: &EpochCache) -> bool {
-        let Some(mark) = self.known.mark else { return true };
-        let mut trimmed = epochs.clone();
-        trimmed.truncate_from_start(mark.log_start_offset);
-        [epochs, &trimmed].into_iter().any(|epochs| mark.knows(epochs))
-    }
-
     /// Kafka's rule for files that were lost: if the log ends below its noted start, nothing of it counts.
     fn drop_below_start(
         &self,
-        found: &mut segments::Found,
+        found: &mut Found,
         files: &mut Files,
         report: &mut RecoveryReport,
     ) -> Result<(), DiskError> {
@@ -303,9 +184,9 @@ impl<D: Disk> Opening<'_, D> {
 
     fn recovered(
         &self,
-        mut found: segments::Found,
+        mut found: Found,
         files: &Files,
-        epochs_on_file: Option<&EpochCache>,
+        epoch_file: &EpochFile,
         report: &mut RecoveryReport,
     ) -> Result<Recovered, DiskError> {
         let end = found.end().unwrap_or(self.known.start());
@@ -330,7 +211,7 @@ impl<D: Disk> Opening<'_, D> {
         Ok(Recovered {
             config: self.config.clone(),
             segments: found.segments,
-            epochs_changed: epochs_on_file != Some(&found.epochs),
+            epochs_changed: !epoch_file.says(&found.epochs),
             epochs: found.epochs,
             producers: found.producers,
             snapshots,
@@ -344,7 +225,7 @@ impl<D: Disk> Opening<'_, D> {
     }
 
     /// The producer snapshots that stay: those at a segment's base, and the newest. What lies past the log end goes.
-    fn snapshots(&self, files: &Files, found: &segments::Found, end: Offset) -> Result<BTreeSet<Offset>, DiskError> {
+    fn snapshots(&self, files: &Files, found: &Found, end: Offset) -> Result<BTreeSet<Offset>, DiskError> {
         let bases: BTreeSet<Offset> = found.segments.iter().map(|segment| segment.base).collect();
         // A log without segments begins anew.
         let max = if found.segments.is_empty() { Offset::ZERO } else { end };
@@ -366,9 +247,4 @@ impl<D: Disk> Opening<'_, D> {
 fn seed_of(partition: &TopicPartition, now: Timestamp) -> u64 {
     let name = crc32fast::hash(partition.to_string().as_bytes());
     u64::from(name) << 32 ^ now.as_millis() as u64
-}
-
-/// The epoch with which a log goes on after an opening that was not clean: one that nobody has had.
-pub(crate) fn next_epoch(epochs: &EpochCache) -> Option<LeaderEpoch> {
-    epochs.latest().map_or(Some(LeaderEpoch::ZERO), LeaderEpoch::next)
 }
