@@ -44,7 +44,8 @@ pub struct LogFile<D: Disk> {
     pub(super) pool: Pool,
     epoch: LeaderEpoch,
     unflushed: u64,
-    /// Whether what an opening after a kill has found may not be on disk yet.
+    /// Whether what an opening after a kill has found, and what it has cut off, may not be on disk yet. Then the next append
+    /// flushes first.
     unsettled: bool,
     /// How large the log was when its mark was last made durable.
     marked_size: u64,
@@ -199,6 +200,7 @@ impl<D: Disk> LogFile<D> {
         self.options.config = config;
         Ok(())
     }
+
     /// Brings all that is appended to disk. Answers up to which offset all is on disk.
     ///
     /// # Errors

@@ -11,6 +11,7 @@
 //! puts right whatever happened before and leaves a [`RecoveryReport`]; `lanes` performs the ops in order, on the files
 //! that `handles` holds open; `log_read` and `reader` serve what was checked, in buffers of `pool`; `cut` and `compact`
 //! feed the leaves of `log` that must read; `swap` and `deleted` make a change of names survive a crash at any moment.
+//! `small` and `segment_file` are the leaves that all of them share: a small file as a whole, a segment's names and scan.
 //! [`Sums`] are the checksums of what a batch's own leaves open.
 //!
 //! - May use: `log`, `record` and the leaves; `file` and `map` the operating system, and nobody else here.

@@ -1,4 +1,6 @@
 //! Why a log could not be opened.
+//!
+//! - Always true: nothing was lost by trying; what cannot be made again is refused, and not replaced.
 
 use crate::disk::DiskError;
 use crate::id::{TopicId, TopicPartition};

@@ -1,4 +1,8 @@
-//! What is in a partition's directory.
+//! What is in a partition's directory: names of ours by kind, names of ours with a suffix, and what is foreign.
+//!
+//! - May use: the seam, and `log`'s names.
+//! - Must not know: what the files say.
+//! - Always true: what is foreign is left alone; a segment is there as long as the file of its batches is.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,7 @@
 //! Finishing, or undoing, what was under way when the process died (semantics 2, steps 1 and 2).
+//!
+//! - May use: the list of what is there, `swap`, and `log`'s scan for what Kafka left.
+//! - Always true: what is complete takes its place and what is not goes; cut short, the next opening does the same again.
 
 use std::collections::BTreeSet;
 

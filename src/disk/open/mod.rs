@@ -112,25 +112,6 @@ impl<D: Disk> Opening<'_, D> {
         Ok((recovered, report))
     }
 
-    /// Removes what belongs to a segment that is not there: the rest of a removal that was cut short. A removal begins
-    /// at the front of the log and moves its start first, or it begins at the end: amid the flushed segments the batches
-    /// of one are not removed, but lost.
-    fn remove_orphans(&self, files: &mut Files, report: &mut RecoveryReport) -> Result<(), Failure> {
-        let orphans = files.orphans();
-        if let Some(mark) = self.known.mark {
-            let amid = |base: &Offset| (mark.log_start_offset..mark.segment).contains(base);
-            if let Some(segment) = orphans.iter().filter_map(|name| name.base_offset()).find(amid) {
-                return Err(Failure::Missing { segment, flushed: mark.offset });
-            }
-        }
-        for name in orphans {
-            self.disk.remove(&self.dir.entry(name))?;
-            files.others.remove(&name);
-            report.leftovers.push(Leftover { name: name.to_string(), action: LeftoverAction::Removed });
-        }
-        Ok(())
-    }
-
     /// Makes the partition's directory if it is not there; its name is durable before anything is put in it. Answers
     /// whether it was not.
     fn make_dir(&self) -> Result<bool, DiskError> {
@@ -155,6 +136,25 @@ impl<D: Disk> Opening<'_, D> {
         for name in ours {
             self.disk.remove(&self.dir.entry(name))?;
             files.others.remove(&name);
+        }
+        Ok(())
+    }
+
+    /// Removes what belongs to a segment that is not there: the rest of a removal that was cut short. A removal begins
+    /// at the front of the log and moves its start first, or it begins at the end: amid the flushed segments the batches
+    /// of one are not removed, but lost.
+    fn remove_orphans(&self, files: &mut Files, report: &mut RecoveryReport) -> Result<(), Failure> {
+        let orphans = files.orphans();
+        if let Some(mark) = self.known.mark {
+            let amid = |base: &Offset| (mark.log_start_offset..mark.segment).contains(base);
+            if let Some(segment) = orphans.iter().filter_map(|name| name.base_offset()).find(amid) {
+                return Err(Failure::Missing { segment, flushed: mark.offset });
+            }
+        }
+        for name in orphans {
+            self.disk.remove(&self.dir.entry(name))?;
+            files.others.remove(&name);
+            report.leftovers.push(Leftover { name: name.to_string(), action: LeftoverAction::Removed });
         }
         Ok(())
     }
