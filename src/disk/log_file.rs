@@ -136,8 +136,10 @@ impl<D: Disk> LogFile<D> {
             self.epoch = epoch;
         }
         self.follow();
-        if report.shutdown == Shutdown::New {
-            // From the beginning, what is missing in front of a segment shows as a hole.
+        let is_adopted = report.shutdown == Shutdown::Clean && self.dir.mark_of(&self.partition).is_none();
+        if report.shutdown == Shutdown::New || is_adopted {
+            // From the beginning, what is missing in front of a segment shows as a hole; and what Kafka has closed is not
+            // doubted again after a kill.
             self.note_mark()?;
             match self.dir.sync_marks() {
                 Err(error) if error.kind != DiskErrorKind::NoSpace => return Err(error),
