@@ -83,12 +83,7 @@ impl<D: Disk> LogFile<D> {
         }
         let mark = self.log.mark(Closing::Open);
         self.dir.lower(&self.partition, &mark)?;
-        // Twice, into both copies: should one rot, the other must not tell of what was there before.
-        for _ in 0..2 {
-            self.write_mark()?;
-            self.dir.sync_marks()?;
-        }
-        Ok(())
+        self.settle_mark()
     }
 
     fn find_cut(&mut self, segment: &SegmentInfo, to: Offset, now: Timestamp) -> Result<CutFacts, DiskError> {

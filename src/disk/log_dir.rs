@@ -28,9 +28,8 @@ pub struct LogDir<D: Disk> {
     disk: D,
     _lock: D::Lock,
     marks: MarkFile<D>,
-    was_clean: bool,
-    /// Whether the file that said so was ours: Kafka names its broker epoch in it.
-    closed_by_us: bool,
+    /// What the file said that says so: Kafka names its broker epoch in it.
+    clean_file: Option<Vec<u8>>,
     /// Whether the file that says that all is closed stands there again.
     noted_clean: bool,
     recovery_points: OffsetCheckpoint,
@@ -74,9 +73,7 @@ impl<D: Disk> LogDir<D> {
             disk.rename(&root.entry(name), &root.entry(format!("{name}.unreadable"))).map_err(OpenError::Dir)?;
         }
         let clean = read_at_root(&disk, CLEAN)?;
-        let was_clean = clean.is_some();
-        let closed_by_us = clean.is_some_and(|bytes| bytes == CleanShutdown::default().encode());
-        if was_clean {
+        if clean.is_some() {
             disk.remove(&root.entry(CLEAN)).map_err(OpenError::Dir)?;
             disk.sync_dir(&root).map_err(OpenError::Dir)?;
         }
@@ -84,8 +81,7 @@ impl<D: Disk> LogDir<D> {
             disk,
             _lock: lock,
             marks,
-            was_clean,
-            closed_by_us,
+            clean_file: clean,
             noted_clean: false,
             recovery_points,
             high_watermarks,
@@ -123,7 +119,7 @@ impl<D: Disk> LogDir<D> {
             self.disk.sync_dir(&DiskPath::root())?;
             self.noted_clean = false;
         }
-        if !self.was_clean && self.marks.marks().find(partition).is_some() {
+        if self.clean_file.is_none() && self.marks.marks().find(partition).is_some() {
             // Whoever removes anything on the word of a mark must not find an older one after a power loss.
             match self.marks.settle() {
                 Err(error) if error.kind != DiskErrorKind::NoSpace => return Err(error),
@@ -135,8 +131,9 @@ impl<D: Disk> LogDir<D> {
         let first = self.open.insert(partition.clone()) && !again;
         Ok(Known {
             mark: self.marks.marks().find(partition).copied(),
-            clean: again || (self.was_clean && first),
-            closed_by_us: again || self.closed_by_us,
+            clean: again || (self.clean_file.is_some() && first),
+            closed_by_us: again
+                || self.clean_file.as_ref().is_some_and(|bytes| *bytes == CleanShutdown::default().encode()),
             recovery_point: self.recovery_points.offsets.get(partition).copied(),
             log_start_offset: self.log_starts.offsets.get(partition).copied(),
             high_watermark: self.high_watermarks.offsets.get(partition).copied(),
@@ -220,10 +217,14 @@ impl<D: Disk> LogDir<D> {
         replace(&self.disk, &root, RECOVERY_POINTS, &self.recovery_points.encode())?;
         replace(&self.disk, &root, HIGH_WATERMARKS, &self.high_watermarks.encode())?;
         replace(&self.disk, &root, LOG_STARTS, &self.log_starts.encode())?;
-        let others_closed =
-            || -> Result<bool, DiskError> { Ok(self.partitions()?.iter().all(|other| self.closed.contains(other))) };
-        if self.open.is_empty() && (self.was_clean || others_closed()?) {
-            replace(&self.disk, &root, CLEAN, &CleanShutdown::default().encode())?;
+        if !self.open.is_empty() {
+            return Ok(());
+        }
+        let ours = self.partitions()?.iter().all(|other| self.closed.contains(other));
+        // Logs that were not opened here are as whoever closed them has left them.
+        let clean = if ours { Some(CleanShutdown::default().encode()) } else { self.clean_file.clone() };
+        if let Some(bytes) = clean {
+            replace(&self.disk, &root, CLEAN, &bytes)?;
             self.noted_clean = true;
         }
         Ok(())

@@ -384,13 +384,14 @@ impl Log {
         let indexes = active.indexes.as_ref().filter(|_| whole);
         let (index, time_index) = indexes.map_or((nothing, nothing), Indexes::sums);
         let txn_index = if whole { active.aborted_written.sum() } else { nothing };
-        let max = if whole { active.max } else { MaxTimestamp::none(active.base) };
         // Else only the front of the segment in which the flushed part ends: what comes behind must be read.
         let first = self.segments.keys().next().copied().unwrap_or(self.log_start_offset);
         let reached = self.segments.range(..=self.flushed()).next_back().map_or(first, |(base, _)| *base);
         let reached = self.unsynced_seal().map_or(reached, |base| base.min(reached));
+        let segment = if whole { active.base } else { reached };
+        let max = if whole { active.max } else { MaxTimestamp::none(segment) };
         let mark = FlushedMark {
-            segment: if whole { active.base } else { reached },
+            segment,
             position: if whole { active.size } else { 0 },
             offset: if whole { self.log_end_offset } else { reached },
             next_offset: if whole { active.next } else { reached },

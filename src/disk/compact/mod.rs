@@ -168,8 +168,7 @@ impl<D: Disk> LogFile<D> {
         if self.log.mark(Closing::Open).segment != active {
             self.flush()?;
         }
-        self.write_mark()?;
-        self.dir.sync_marks()?;
+        self.settle_mark()?;
         Ok(())
     }
 

@@ -46,8 +46,11 @@ impl<D: Disk> LogFile<D> {
 
     /// Writes the mark and makes it durable, for what comes next relies on it. A failed sync poisons the log: what it says
     /// and what its files say must not part.
+    ///
+    /// It is written twice, into both copies: should one rot, the other must not tell of segments that are gone.
     pub(in crate::disk) fn settle_mark(&mut self) -> Result<(), DiskError> {
-        match self.write_mark().and_then(|()| self.dir.sync_marks()) {
+        let mut once = || self.write_mark().and_then(|()| self.dir.sync_marks());
+        match once().and_then(|()| once()) {
             Err(error) if error.kind != DiskErrorKind::NoSpace => {
                 self.log.give_up(format!("the flushed mark could not be written: {error}"));
                 Err(self.lanes.break_off(error))

@@ -223,6 +223,13 @@ impl<'a> Fields<'a> {
             epochs_crc: self.u32()?,
             clean,
         };
+        let reaches = mark.segment <= mark.next_offset && mark.next_offset <= mark.offset;
+        if !reaches {
+            return Err(BadMark::Nonsense { field: "next offset" });
+        }
+        if mark.offset_of_max_timestamp.relative_to(mark.segment).is_none() {
+            return Err(BadMark::Nonsense { field: "offset of the largest timestamp" });
+        }
         Ok((self.name()?, mark))
     }
 

@@ -322,20 +322,21 @@ fn a_file_of_garbage_has_no_marks_and_every_copy_is_named() {
 }
 
 fn any_mark() -> impl Strategy<Value = FlushedMark> {
-    let offset = || (0..=i64::MAX as u64).prop_map(Offset::new);
+    let offset = || (0..=i64::MAX as u64 >> 1).prop_map(Offset::new);
+    let reach = || 0..=i32::MAX as u64;
     let crcs = prop::array::uniform7(any::<u32>());
     let rest = (any::<i64>(), any::<u32>(), prop::option::of(offset()), any::<bool>());
-    ((offset(), offset(), offset(), offset(), offset(), offset()), crcs, rest).prop_map(
-        |((segment, end, next_offset, start, watermark, of_max), crcs, (date, position, snapshot_offset, clean))| {
+    ((offset(), reach(), reach(), offset(), offset(), reach()), crcs, rest).prop_map(
+        |((segment, batches, gap, start, watermark, of_max), crcs, (date, position, snapshot_offset, clean))| {
             FlushedMark {
                 segment,
                 position,
-                offset: end,
-                next_offset,
+                offset: segment.advance(batches).advance(gap),
+                next_offset: segment.advance(batches),
                 log_start_offset: start,
                 high_watermark: watermark,
                 max_timestamp: Timestamp::from_millis(date),
-                offset_of_max_timestamp: of_max,
+                offset_of_max_timestamp: segment.advance(of_max),
                 index_len: crcs[0],
                 index_crc: crcs[1],
                 time_index_len: crcs[2],
@@ -348,6 +349,20 @@ fn any_mark() -> impl Strategy<Value = FlushedMark> {
             }
         },
     )
+}
+
+#[test]
+fn a_mark_that_contradicts_itself_is_none() {
+    let nonsense = [
+        FlushedMark { next_offset: Offset::new(9), ..mark(12) },
+        FlushedMark { next_offset: Offset::new(13), ..mark(12) },
+        FlushedMark { offset_of_max_timestamp: Offset::new(9), ..mark(12) },
+        FlushedMark { offset_of_max_timestamp: Offset::new(1 << 40), ..mark(12) },
+    ];
+    for mark in nonsense {
+        let copy = MarkCopy { slot: 3, generation: 1, mark: Some((partition("t", 0), mark)) };
+        assert!(matches!(MarkCopy::parse(&copy.encode(), 3), Err(BadMark::Nonsense { .. })), "{mark:?}");
+    }
 }
 
 proptest! {

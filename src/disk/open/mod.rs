@@ -95,6 +95,10 @@ impl<D: Disk> Opening<'_, D> {
             // Whoever made the directory may have been killed before its name was durable.
             self.disk.sync_dir(&DiskPath::root())?;
         }
+        if report.shutdown == Shutdown::New && self.known.clean && !self.known.closed_by_us {
+            // Kafka has deleted it and gone on.
+            self.known.mark = None;
+        }
         if let Some(mark) = self.known.mark.filter(|mark| mark.offset > mark.log_start_offset)
             && report.shutdown == Shutdown::New
         {
