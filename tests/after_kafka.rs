@@ -104,6 +104,18 @@ fn what_kafka_let_go_or_compacted_is_not_missed() {
 }
 
 #[test]
+fn without_our_marks_what_kafka_changed_before_it_was_killed_is_not_missed() {
+    for disk in [let_go_by_kafka(), compacted_by_kafka()] {
+        let mut contents = disk.contents();
+        contents.remove(CLEAN);
+        contents.remove(MARKS_FILE);
+        let (log, report) = open(&MemDisk::from_contents(&contents), "b-0").unwrap();
+        assert!(report.corrupt.is_empty(), "{report}");
+        assert_eq!(log.log().log_end_offset(), Offset::new(40));
+    }
+}
+
+#[test]
 fn a_log_that_we_open_and_close_beside_it_does_not_make_kafkas_log_ours() {
     for disk in [let_go_by_kafka(), compacted_by_kafka()] {
         open(&disk, "a-0").unwrap().0.close().unwrap();

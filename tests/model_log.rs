@@ -1,5 +1,6 @@
 //! A log under random operations beside a plain list of what it must hold: `tests/fuzz/log_ops.rs`, fed by a seed.
-//! `PROPTEST_CASES` runs more.
+//! `PROPTEST_CASES` runs more. An input that fails is kept by its bytes, the options and then three for each operation, as a
+//! file in `fuzz/corpus/log_ops`, from where `tests/fuzz_corpus.rs` runs it.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -22,12 +23,4 @@ proptest! {
         let input = [&[options], &*ops.concat()].concat();
         log_ops::log_ops(&input);
     }
-}
-
-#[test]
-#[ignore = "replays the one input in LOG_OPS, bytes with commas between them"]
-fn one_input_is_replayed() {
-    let given = std::env::var("LOG_OPS").unwrap();
-    let bytes: Vec<u8> = given.split(',').map(|byte| byte.parse().unwrap()).collect();
-    log_ops::log_ops(&bytes);
 }

@@ -34,7 +34,11 @@ impl<D: Disk> LogFile<D> {
         };
         let mut effects = Vec::new();
         let cut = self.log.truncate_to(to, facts, now, &mut effects)?;
-        self.perform_cut(cut, effects)?;
+        if cut {
+            self.perform_cut(effects)?;
+        } else {
+            self.run(effects)?;
+        }
         Ok(cut)
     }
 
@@ -46,36 +50,26 @@ impl<D: Disk> LogFile<D> {
     pub fn truncate_fully_and_start_at(&mut self, start: Offset, now: Timestamp) -> Result<(), TruncateFault> {
         let mut effects = Vec::new();
         self.log.truncate_fully_and_start_at(start, now, &mut effects)?;
-        self.perform_cut(true, effects)?;
+        self.perform_cut(effects)?;
         Ok(())
     }
 
-    fn perform_cut(&mut self, cut: bool, effects: Vec<Effect>) -> Result<(), DiskError> {
-        if let Err(error) = self.mark_before_cut(cut) {
+    /// Cuts the files as the log has been cut. What goes is gone for good before anything takes its place: a power loss
+    /// that undid the one and kept the other would leave a log that never was.
+    fn perform_cut(&mut self, effects: Vec<Effect>) -> Result<(), DiskError> {
+        if let Err(error) = self.mark_before_cut() {
             // The log believes it cut, and its files are not.
             self.log.give_up(format!("a truncation could not be noted: {error}"));
             return Err(self.lanes.break_off(error));
         }
         self.run(effects)?;
-        self.settle_cut(cut)
-    }
-
-    /// What was cut off is gone for good before anything takes its place: a power loss that undid the one and kept the
-    /// other would leave a log that never was.
-    fn settle_cut(&mut self, cut: bool) -> Result<(), DiskError> {
-        if !cut {
-            return Ok(());
-        }
         self.flush()?;
         // Nobody else knows where the log ends if a batch was cut that begins below.
         self.write_mark()
     }
 
     /// The mark must not say that more is flushed than will be there: it goes back before the bytes do.
-    fn mark_before_cut(&mut self, cut: bool) -> Result<(), DiskError> {
-        if !cut {
-            return Ok(());
-        }
+    fn mark_before_cut(&mut self) -> Result<(), DiskError> {
         // Kafka's rule: what comes in the place of what goes was not compacted.
         let active = self.log.active_segment().base_offset;
         if self.dir.cleaned(&self.partition) > Some(active) {

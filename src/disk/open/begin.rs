@@ -54,16 +54,15 @@ impl<D: Disk> Opening<'_, D> {
     /// Up to where all is surely on disk.
     pub(super) fn flushed(&self, files: &Files) -> Result<Offset, Failure> {
         match &self.known.mark {
-            Some(mark)
-                if mark.offset > mark.segment.max(mark.log_start_offset) && !files.logs.contains_key(&mark.segment) =>
-            {
-                // Segments above it cannot stand in for it, and neither can nothing at all; but nobody misses what lies
-                // below the start.
-                Err(Failure::Missing { segment: mark.segment, flushed: mark.offset })
-            }
-            // Nor does it say anything then of what lies above.
+            // Nobody misses what lies below the start, and of what lies above it the mark says nothing then.
             Some(mark) if mark.offset <= mark.log_start_offset => Ok(Offset::ZERO),
-            Some(mark) => Ok(mark.offset),
+            Some(mark) => {
+                // Segments above it cannot stand in for it, and neither can nothing at all.
+                let had_records = mark.offset > mark.segment || files.logs.is_empty();
+                let is_missing = had_records && !files.logs.contains_key(&mark.segment);
+                let missing = Failure::Missing { segment: mark.segment, flushed: mark.offset };
+                if is_missing { Err(missing) } else { Ok(mark.offset) }
+            }
             None => Ok(self.known.recovery_point.unwrap_or(Offset::ZERO)),
         }
     }

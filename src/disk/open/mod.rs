@@ -99,11 +99,6 @@ impl<D: Disk> Opening<'_, D> {
             // Kafka has deleted it and gone on.
             self.known.mark = None;
         }
-        if let Some(mark) = self.known.mark.filter(|mark| mark.offset > mark.log_start_offset)
-            && report.shutdown == Shutdown::New
-        {
-            return Err(Failure::Missing { segment: mark.segment, flushed: mark.offset });
-        }
         self.drop_foreign_sums(&mut files)?;
         let epoch_file = self.epoch_file(&files)?;
         let mut found = self.segments(epoch_file.noted().cloned(), &mut files, &mut report)?;
