@@ -39,6 +39,8 @@
 //! thread, asks no clock. Who wants threads of their own drives it by hand; [`disk`] is how we do it. `ARCHITECTURE.md`
 //! has the map.
 //!
+//! [`TimingWheel`] holds timers, by the million if need be: it is told the time, and hands out what is due.
+//!
 //! # What is promised
 //!
 //! | level | reached when | survives |
@@ -83,6 +85,9 @@ pub mod log;
 pub mod offset;
 pub mod record;
 pub mod time;
+pub mod timer;
+
+pub use timer::TimingWheel;
 
 /// The examples of the README, compiled and run as tests.
 #[cfg(doctest)]

@@ -10,6 +10,9 @@ impl Instant {
     /// The start of the clock.
     pub const ZERO: Self = Self(0);
 
+    /// The end of time.
+    pub const MAX: Self = Self(u64::MAX);
+
     /// `millis` after the start of the clock.
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)

@@ -11,6 +11,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const LEAVES: &[&str] = &["offset", "epoch", "id", "time"];
+/// What needs no other room, and may import none but those it names.
+const ALONE: &[&str] = &["timer"];
 
 /// Each room, and the rooms it may import.
 fn table() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
@@ -19,6 +21,7 @@ fn table() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         ("epoch", &[]),
         ("id", &[]),
         ("time", &[]),
+        ("timer", &["time"]),
         ("record", &[]),
         ("log", &["record"]),
         ("disk", &["record", "log"]),
@@ -26,7 +29,7 @@ fn table() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     ];
     rows.iter()
         .map(|(room, imports)| {
-            let leaves = if LEAVES.contains(room) { &[] } else { LEAVES };
+            let leaves = if LEAVES.contains(room) || ALONE.contains(room) { &[] } else { LEAVES };
             (*room, leaves.iter().chain(*imports).copied().collect())
         })
         .collect()

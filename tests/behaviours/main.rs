@@ -1,6 +1,6 @@
-//! What Apache Kafka's own tests say of a log, each as a test that names its id, through the public API.
+//! What Apache Kafka's own tests say of a log and of timers, each as a test that names its id, through the public API.
 //!
-//! The ids are those of `SEG`, `LOG`, `REC`, `CHK`, `VAL`, `PID` and `EPO`; each room holds one or two of the families.
+//! The ids are those of `SEG`, `LOG`, `REC`, `CHK`, `VAL`, `PID`, `EPO` and `TMR`; each room holds one or two of the families.
 //! Where ottla means to do something else than Kafka, the test shows what it does instead, and ARCHITECTURE.md says why.
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
@@ -13,4 +13,5 @@ mod retention;
 mod roll;
 mod segment;
 mod support;
+mod timer;
 mod truncate;

@@ -7,6 +7,7 @@ pub mod log_leaves;
 pub mod log_ops;
 pub mod open;
 pub mod record;
+pub mod timer;
 
 /// A target's name and its function.
 pub type Target = (&'static str, fn(&[u8]));
@@ -29,4 +30,5 @@ pub const TARGETS: &[Target] = &[
     ("decode_batch_v2", record::decode_batch_v2),
     ("decode_legacy", record::decode_legacy),
     ("decompress", record::decompress),
+    ("timing_wheel", timer::timing_wheel),
 ];
