@@ -78,6 +78,7 @@
 
 #[cfg(feature = "cli")]
 pub mod cli;
+pub mod controller;
 pub mod disk;
 pub mod epoch;
 pub mod id;

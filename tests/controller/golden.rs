@@ -1,0 +1,39 @@
+//! The metadata log of the golden directory, and what Kafka prints of it.
+
+use std::fs;
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use ottla::record::{Batch, DecompressLimit};
+
+pub(crate) fn limit() -> DecompressLimit {
+    DecompressLimit::default()
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/kafka-4.3")
+}
+
+/// Every batch of a file, each checked.
+pub(crate) fn batches_of(file: &str) -> Vec<Batch> {
+    let mut bytes = Bytes::from(fs::read(root().join(file)).unwrap());
+    let mut batches = Vec::new();
+    while !bytes.is_empty() {
+        let batch = Batch::parse(&bytes).unwrap();
+        bytes = bytes.slice(batch.size() as usize..);
+        batches.push(batch);
+    }
+    batches
+}
+
+/// Every batch of the metadata log.
+pub(crate) fn batches() -> Vec<Batch> {
+    batches_of("clean/__cluster_metadata-0/00000000000000000000.log")
+}
+
+/// The lines that Kafka's tool has printed for the records.
+pub(crate) fn printed_records() -> std::vec::IntoIter<String> {
+    let text = fs::read_to_string(root().join("clean.expected/__cluster_metadata-0.decoded.txt")).unwrap();
+    let lines: Vec<String> = text.lines().filter(|line| line.starts_with("| offset")).map(str::to_owned).collect();
+    lines.into_iter()
+}
