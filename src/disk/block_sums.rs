@@ -11,7 +11,7 @@ use std::collections::btree_map::Entry as MapEntry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use crate::disk::small::{read_if_there, sync_if_there};
+use crate::disk::small::read_if_there;
 use crate::disk::sums::{BLOCK_BYTES, BadBlock, FileSum, IndexSums, Sums, SumsBuilder};
 use crate::disk::{Disk, DiskError, DiskErrorKind, DiskFile, DiskPath, OpenHow};
 use crate::log::{FileName, SegmentFacts};
@@ -170,14 +170,9 @@ impl BlockSums {
         Ok(())
     }
 
-    /// Makes the files of sums durable that were written since the last time; their names are for the caller to sync.
-    /// Answers whether there were any.
-    pub(crate) fn sync<D: Disk>(&mut self, disk: &D, dir: &DiskPath) -> Result<bool, DiskError> {
-        let bases = std::mem::take(&mut self.unsynced);
-        for base in &bases {
-            sync_if_there(disk, &dir.entry(FileName::Sums(*base)))?;
-        }
-        Ok(!bases.is_empty())
+    /// The segments whose file of sums was written and not synced. Whoever takes them syncs them.
+    pub(crate) fn take_unsynced(&mut self) -> BTreeSet<Offset> {
+        std::mem::take(&mut self.unsynced)
     }
 
     /// Nobody knows whether the file of sums of the segment at `base` is durable: it is synced with the next that are.

@@ -4,7 +4,7 @@
 //! hold handles, not names: removing or replacing a file does not touch them. Only a truncation does, and it shows in
 //! [`Handle::cuts`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -46,14 +46,15 @@ pub(crate) struct Handles<D: Disk> {
     names: BTreeMap<FileId, FileName>,
     open: BTreeMap<FileId, Arc<Handle<D::File>>>,
     open_max: usize,
-    /// Files written to since their last sync. A failed write-back shows only on the description that wrote.
-    unsynced: BTreeSet<FileId>,
+    /// Files written to since their last sync, with how often. A failed write-back shows only on the description that
+    /// wrote.
+    unsynced: BTreeMap<FileId, u64>,
 }
 
 impl<D: Disk> Handles<D> {
     /// No files yet. At most about `open_max` are held open.
     pub(crate) fn new(disk: D, dir: DiskPath, open_max: usize) -> Self {
-        Self { disk, dir, names: BTreeMap::new(), open: BTreeMap::new(), open_max, unsynced: BTreeSet::new() }
+        Self { disk, dir, names: BTreeMap::new(), open: BTreeMap::new(), open_max, unsynced: BTreeMap::new() }
     }
 
     pub(crate) fn path(&self, name: FileName) -> DiskPath {
@@ -96,7 +97,7 @@ impl<D: Disk> Handles<D> {
     /// Closes what was not used for long. The oldest numbers are those of the oldest segments; the newest are written to.
     fn make_room(&mut self) {
         while self.open.len() >= self.open_max
-            && let Some(oldest) = self.open.keys().find(|known| !self.unsynced.contains(known)).copied()
+            && let Some(oldest) = self.open.keys().find(|known| !self.unsynced.contains_key(known)).copied()
         {
             self.open.remove(&oldest);
         }
@@ -112,12 +113,19 @@ impl<D: Disk> Handles<D> {
 
     /// The file was written to: its handle stays open until [`Handles::synced`].
     pub(crate) fn wrote(&mut self, file: FileId) {
-        self.unsynced.insert(file);
+        *self.unsynced.entry(file).or_default() += 1;
     }
 
-    /// All that was written to the file is on disk.
-    pub(crate) fn synced(&mut self, file: FileId) {
-        self.unsynced.remove(&file);
+    /// How often the file was written to since it was last known to be on disk.
+    pub(crate) fn writes(&self, file: FileId) -> u64 {
+        self.unsynced.get(&file).copied().unwrap_or(0)
+    }
+
+    /// What was written to the file when [`Handles::writes`] said so is on disk. What came since is not.
+    pub(crate) fn synced(&mut self, file: FileId, writes: u64) {
+        if self.writes(file) == writes {
+            self.unsynced.remove(&file);
+        }
     }
 
     /// Forgets the number. Answers whether the name still was its own, so that the file may be removed.

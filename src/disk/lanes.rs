@@ -1,40 +1,18 @@
 //! Performing what a log asks for, for a single caller: the three lanes, one behind the other.
 
-use std::collections::{BTreeSet, VecDeque};
-use std::sync::Arc;
+use std::collections::VecDeque;
 
-use bytes::Bytes;
+use crate::disk::files::Files;
+use crate::disk::{Disk, DiskError, DiskErrorKind};
+use crate::log::{Effect, Log, OpFailure, OpSeq, Sync};
 
-use crate::disk::block_sums::{BlockSums, KnownSums};
-use crate::disk::deleted::Deleted;
-use crate::disk::handles::{Handle, Handles};
-use crate::disk::kept::Kept;
-use crate::disk::segment_file::segment_names;
-use crate::disk::small::{gone_is_fine, replace, sync_if_there};
-use crate::disk::swap;
-use crate::disk::{Disk, DiskError, DiskErrorKind, DiskFile, DiskPath, OpenHow};
-use crate::log::{DiskOp, Effect, FileId, FileName, Log, OpFailure, OpSeq, Part, Remove, SegmentFiles, Sync};
-use crate::offset::Offset;
-use crate::record::Stamp;
-
-/// Performs the effects of one log in order. What found no space waits in front for the next try.
-#[derive(Debug)]
-pub(crate) struct Lanes<D: Disk> {
-    disk: D,
-    dir: DiskPath,
-    pub(crate) handles: Handles<D>,
+/// The effects of one log, in order. What found no space waits in front for the next try.
+#[derive(Debug, Default)]
+pub(crate) struct Lanes {
     waiting: VecDeque<Effect>,
     /// What has failed for good: nothing is performed after it, and whoever asks is told again.
     broken: Option<DiskError>,
-    kept: Kept,
-    /// Small files that were written and not synced.
-    put: BTreeSet<FileName>,
-    sums: BlockSums,
-    pub(crate) deleted: Deleted,
 }
-
-/// How many bytes of a file are copied at a time.
-const COPY_BYTES: usize = 1 << 20;
 
 /// What came of performing.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -43,77 +21,7 @@ pub(crate) struct Performed {
     pub(crate) flushed: bool,
 }
 
-impl<D: Disk> Lanes<D> {
-    pub(crate) fn new(disk: D, dir: DiskPath, open_max: usize) -> Self {
-        let handles = Handles::new(disk.clone(), dir.clone(), open_max);
-        Self {
-            disk,
-            dir,
-            handles,
-            waiting: VecDeque::new(),
-            broken: None,
-            kept: Kept::default(),
-            put: BTreeSet::new(),
-            sums: BlockSums::default(),
-            deleted: Deleted::default(),
-        }
-    }
-
-    /// The numbers of a segment's files belong to the files of its base.
-    pub(crate) fn adopt(&mut self, base: Offset, files: &SegmentFiles) {
-        let numbers = [Some(files.log), Some(files.index), Some(files.time_index), files.txn_index];
-        for (name, number) in segment_names(base).into_iter().zip(numbers) {
-            if let Some(number) = number {
-                self.handles.adopt(number, name);
-            }
-        }
-    }
-
-    /// Nobody knows whether what stands beside the segments from `base` on is durable: the next flush sees to it.
-    pub(crate) fn distrust(&mut self, log: &Log, base: Offset) {
-        let bases = log.segments().map(|segment| segment.base_offset);
-        bases.filter(|other| *other >= base).for_each(|base| self.sums.distrust(base));
-        self.put.extend(log.snapshots_from(base).map(FileName::Snapshot));
-    }
-
-    /// A map of all of a sealed segment, kept for the next reader; `None` where the disk has no maps.
-    pub(crate) fn map(&mut self, file: FileId, len: u32) -> Result<Option<Bytes>, DiskError> {
-        if let Some(map) = self.kept.map(file) {
-            return Ok(Some(map));
-        }
-        let map = self.handles.handle(file)?.file.map(u64::from(len))?;
-        if let Some(map) = &map {
-            self.kept.keep_map(file, map.clone());
-        }
-        Ok(map)
-    }
-
-    /// The bytes of an index file, if they are kept.
-    pub(crate) fn index(&self, file: FileId) -> Option<Bytes> {
-        self.kept.index(file)
-    }
-
-    /// Keeps the bytes of an index file that will not change any more.
-    pub(crate) fn keep_index(&mut self, file: FileId, bytes: Bytes) {
-        self.kept.keep_index(file, bytes);
-    }
-
-    /// The log is about to be closed: what is known of its last segment is noted too.
-    pub(crate) fn finish(&mut self, log: &Log) -> Result<(), DiskError> {
-        self.perform(&log.seal_for_close())?;
-        if self.sums.sync(&self.disk, &self.dir)? { self.disk.sync_dir(&self.dir) } else { Ok(()) }
-    }
-
-    /// The block checksums of a segment, if there are any.
-    pub(crate) fn known_sums(&mut self, base: Offset) -> Result<Option<&mut KnownSums>, DiskError> {
-        self.sums.known(&self.disk, &self.dir, base)
-    }
-
-    /// The segment at `base`, `len` bytes long, is the one that grows on.
-    pub(crate) fn resume(&mut self, base: Offset, len: u32) -> Result<(), DiskError> {
-        self.sums.resumed(&self.disk, &self.dir, base, len)
-    }
-
+impl Lanes {
     /// Whether something waits for space.
     pub(crate) fn is_waiting(&self) -> bool {
         !self.waiting.is_empty()
@@ -125,20 +33,25 @@ impl<D: Disk> Lanes<D> {
     ///
     /// The first call that failed. After "no space" the op and all behind it wait; after anything else the log is
     /// poisoned, nothing waits, and every later call gets the same error.
-    pub(crate) fn run(&mut self, log: &mut Log, effects: Vec<Effect>) -> Result<Performed, DiskError> {
+    pub(crate) fn run<D: Disk>(
+        &mut self,
+        files: &mut Files<D>,
+        log: &mut Log,
+        effects: Vec<Effect>,
+    ) -> Result<Performed, DiskError> {
         self.check()?;
         self.waiting.extend(effects);
         let mut performed = Performed::default();
         let mut answers = Vec::new();
         while let Some(effect) = self.waiting.pop_front() {
             match &effect {
-                Effect::Op(seq, op) => match self.perform(op) {
+                Effect::Op(seq, op) => match files.perform(op) {
                     Ok(()) => log.done(*seq, &mut answers),
                     Err(error) if error.kind == DiskErrorKind::NoSpace => {
                         let seq = *seq;
                         log.failed(seq, OpFailure::NoSpace);
                         self.waiting.push_front(effect);
-                        match self.remove_before(seq)? {
+                        match self.remove_before(files, seq)? {
                             0 => return Err(error),
                             _ => continue,
                         }
@@ -148,7 +61,7 @@ impl<D: Disk> Lanes<D> {
                         return Err(self.break_off(error));
                     }
                 },
-                Effect::Sync(sync) => match self.sync(sync) {
+                Effect::Sync(sync) => match flush(files, sync) {
                     Ok(()) => {
                         performed.flushed = true;
                         log.synced(sync.id, &mut answers);
@@ -158,7 +71,7 @@ impl<D: Disk> Lanes<D> {
                         return Err(self.break_off(error));
                     }
                 },
-                Effect::Remove(remove) => self.remove(remove)?,
+                Effect::Remove(remove) => files.remove(remove)?,
             }
             self.waiting.extend(answers.drain(..));
         }
@@ -166,14 +79,14 @@ impl<D: Disk> Lanes<D> {
     }
 
     /// Performs the removals that need not wait for `op`, so that it may find space. Answers how many there were.
-    fn remove_before(&mut self, op: OpSeq) -> Result<usize, DiskError> {
+    fn remove_before<D: Disk>(&mut self, files: &mut Files<D>, op: OpSeq) -> Result<usize, DiskError> {
         let is_free = |effect: &Effect| matches!(effect, Effect::Remove(remove) if remove.after < op);
         let (free, waiting): (VecDeque<Effect>, _) = self.waiting.drain(..).partition(is_free);
         self.waiting = waiting;
         let count = free.len();
         for effect in free {
             if let Effect::Remove(remove) = effect {
-                self.remove(&remove)?;
+                files.remove(&remove)?;
             }
         }
         Ok(count)
@@ -190,235 +103,12 @@ impl<D: Disk> Lanes<D> {
         self.broken = Some(error.clone());
         error
     }
-
-    fn perform(&mut self, op: &DiskOp) -> Result<(), DiskError> {
-        match op {
-            DiskOp::Create { file, name } => self.create(*file, *name),
-            DiskOp::Reserve { file, len } => self.handles.handle(*file)?.file.reserve(u64::from(*len)),
-            DiskOp::Write { file, position, parts } => self.write(*file, *position, parts),
-            DiskOp::Truncate { file, len } => self.truncate(*file, *len),
-            DiskOp::Seal { base, file, len, facts, indexes } => {
-                let handle = self.handles.handle(*file)?;
-                handle.file.set_len(u64::from(*len))?;
-                self.sums.sealed(&self.disk, &self.dir, *base, &handle.file, *facts, *indexes)
-            }
-            DiskOp::Swap { base, files, replaces } => self.swap(*base, files, replaces),
-            DiskOp::Put { name, bytes } => self.put(*name, bytes),
-            DiskOp::Replace { name, bytes } => replace(&self.disk, &self.dir, &name.to_string(), bytes),
-        }
-    }
-
-    fn create(&mut self, file: FileId, name: FileName) -> Result<(), DiskError> {
-        if let FileName::Log(base) = name {
-            // What else has the names of this segment is of another that was there before.
-            for stale in [FileName::Sums(base), FileName::TxnIndex(base)] {
-                gone_is_fine(self.disk.remove(&self.dir.entry(stale)))?;
-            }
-            self.sums.created(base);
-        }
-        self.handles.create(file, name)
-    }
-
-    fn write(&mut self, file: FileId, position: u32, parts: &[Part]) -> Result<(), DiskError> {
-        let handle = self.handles.handle(file)?;
-        let stamps: Vec<[u8; Stamp::BYTES]> = parts
-            .iter()
-            .filter_map(|part| match part {
-                Part::Batch(stamp, _) => Some(stamp.to_bytes()),
-                Part::Bytes(_) => None,
-            })
-            .collect();
-        let mut stamps = stamps.iter();
-        let mut slices: Vec<&[u8]> = Vec::with_capacity(parts.len() * 2);
-        for part in parts {
-            match part {
-                Part::Batch(_, body) => {
-                    slices.extend(stamps.next().map(<[u8; Stamp::BYTES]>::as_slice).into_iter().chain([&body[..]]));
-                }
-                Part::Bytes(bytes) => slices.push(bytes),
-            }
-        }
-        self.handles.wrote(file);
-        write_all(&handle.file, u64::from(position), &mut slices.clone())?;
-        if let FileName::Log(base) = handle.name {
-            self.sums.written(base, u64::from(position), &slices);
-        }
-        Ok(())
-    }
-
-    fn truncate(&mut self, file: FileId, len: u32) -> Result<(), DiskError> {
-        let handle = self.handles.handle(file)?;
-        if let FileName::Log(base) = handle.name {
-            self.sums.forget(&self.disk, &self.dir, base)?;
-        }
-        let handle = if self.kept.was_mapped(file) {
-            self.copy_front(file, &handle, len)?
-        } else {
-            handle.cut();
-            let outcome = handle.file.set_len(u64::from(len));
-            handle.cut();
-            outcome?;
-            handle
-        };
-        // Not before: a cut that found no space is tried again, and must find what readers hold.
-        self.kept.let_go(file);
-        if let FileName::Log(base) = handle.name {
-            self.sums.truncated(base, &handle.file, len)?;
-        }
-        Ok(())
-    }
-
-    /// Cuts a file that somebody may still hold a map of: a copy of its front takes its name, and it stays as it is for
-    /// whoever reads it.
-    fn copy_front(
-        &mut self,
-        file: FileId,
-        from: &Handle<D::File>,
-        len: u32,
-    ) -> Result<Arc<Handle<D::File>>, DiskError> {
-        let temporary = self.dir.entry(format!("{}.tmp", from.name));
-        let to = self.disk.open(&temporary, OpenHow::Replace)?;
-        let mut bytes = vec![0; COPY_BYTES];
-        let mut at = 0;
-        while at < u64::from(len) {
-            let most = (u64::from(len) - at).min(COPY_BYTES as u64) as usize;
-            let read = from.file.read_full(at, &mut bytes[..most])?;
-            to.write_full(at, &bytes[..read])?;
-            at += read as u64;
-            if read < most {
-                break;
-            }
-        }
-        to.sync()?;
-        self.disk.rename(&temporary, &self.dir.entry(from.name))?;
-        self.disk.sync_dir(&self.dir)?;
-        Ok(self.handles.replaced(file, from.name, to))
-    }
-
-    fn sync(&mut self, sync: &Sync) -> Result<(), DiskError> {
-        for file in &sync.files {
-            self.handles.handle(*file)?.file.sync()?;
-            self.handles.synced(*file);
-        }
-        for name in std::mem::take(&mut self.put) {
-            sync_if_there(&self.disk, &self.dir.entry(name))?;
-        }
-        if self.sums.sync(&self.disk, &self.dir)? || sync.directory {
-            self.disk.sync_dir(&self.dir)?;
-        }
-        Ok(())
-    }
-
-    fn remove(&mut self, remove: &Remove) -> Result<(), DiskError> {
-        if let FileName::Log(base) = remove.name {
-            self.sums.removed(base);
-        }
-        self.put.remove(&remove.name);
-        let may_go = match remove.file {
-            Some(file) => {
-                self.kept.let_go(file);
-                self.handles.forget(file)
-            }
-            None => !self.handles.has_name(remove.name),
-        };
-        if may_go { self.deleted.delete(&self.disk, &self.dir, remove.name) } else { Ok(()) }
-    }
-
-    fn put(&mut self, name: FileName, bytes: &Bytes) -> Result<(), DiskError> {
-        self.put.insert(name);
-        let file = self.disk.open(&self.dir.entry(name), OpenHow::Replace)?;
-        file.write_full(0, bytes)
-    }
-
-    /// The compacted segment's files lose their `.swap`, and what they replace goes. Readers that hold it keep its bytes.
-    fn swap(&mut self, base: Offset, files: &SegmentFiles, replaces: &[Offset]) -> Result<(), DiskError> {
-        swap::install(&self.disk, &self.dir, base, replaces.iter().copied(), files.txn_index.is_some())?;
-        for old in replaces {
-            self.sums.removed(*old);
-            for name in segment_names(*old) {
-                if let Some(file) = self.handles.forget_name(name) {
-                    self.kept.let_go(file);
-                }
-            }
-        }
-        self.adopt(base, files);
-        Ok(())
-    }
 }
 
-/// Writes all of `slices`, one behind the other, looping over short writes.
-fn write_all<F: DiskFile>(file: &F, mut position: u64, slices: &mut Vec<&[u8]>) -> Result<(), DiskError> {
-    let mut first = 0;
-    while first < slices.len() {
-        let mut written = file.write_at(position, &slices[first..])?;
-        position += written as u64;
-        while let Some(slice) = slices.get_mut(first) {
-            if written < slice.len() {
-                *slice = &slice[written..];
-                break;
-            }
-            written -= slice.len();
-            first += 1;
-        }
-    }
+/// One flush, while nothing else goes on.
+fn flush<D: Disk>(files: &mut Files<D>, sync: &Sync) -> Result<(), DiskError> {
+    let job = files.begin_sync(sync)?;
+    job.perform()?;
+    files.end_sync(job);
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::disk::{FileDisk, LogFile, MemDisk, OpenOptions, ReadMode};
-    use crate::id::TopicPartition;
-    use crate::log::{Cleanup, Isolation, LogConfig};
-    use crate::record::{Batch, BatchBuilder, Codec, NewRecord};
-    use crate::time::Timestamp;
-
-    const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
-
-    fn batch() -> Batch {
-        let mut batch = BatchBuilder::new(Codec::None);
-        batch.push(&NewRecord::new(NOW, Some(b"key"), Some(b"value"))).unwrap();
-        batch.build().unwrap()
-    }
-
-    #[test]
-    fn a_file_that_readers_have_mapped_keeps_its_length_also_if_its_cut_waits_for_space() {
-        let disk = MemDisk::new();
-        let partition = TopicPartition::parse("t-0").unwrap();
-        let (mut log, _) = LogFile::open(disk.clone(), &partition, OpenOptions::default(), NOW).unwrap();
-        for _ in 0..2 {
-            log.append(NOW, &batch()).unwrap();
-            log.flush().unwrap();
-        }
-        let active = log.log().active_segment();
-        log.lanes.kept.keep_map(active.files.log, Bytes::new());
-        let name = DiskPath::root().entry(&partition).entry(FileName::Log(Offset::ZERO));
-        let mapped = disk.open(&name, OpenHow::Read).unwrap();
-        // The front that is copied does not fit.
-        disk.set_capacity(Some(disk.held() + u64::from(active.size) / 4));
-        assert!(log.truncate_to(Offset::new(1), NOW).is_err() && log.lanes.is_waiting());
-        disk.set_capacity(None);
-        log.flush().unwrap();
-        assert_eq!((log.log().log_end_offset(), mapped.len()), (Offset::new(1), Ok(u64::from(active.size))));
-        assert_eq!(disk.open(&name, OpenHow::Read).unwrap().len(), Ok(u64::from(active.size) / 2));
-    }
-
-    #[test]
-    fn what_compaction_has_replaced_is_not_kept_mapped() {
-        let dir = tempfile::tempdir().unwrap();
-        let config = LogConfig { cleanup: Cleanup::Compact, tail_cache_bytes: 0, ..LogConfig::default() };
-        let options = OpenOptions { config, read_mode: ReadMode::Map, ..OpenOptions::default() };
-        let partition = TopicPartition::parse("t-0").unwrap();
-        let (mut log, _) = LogFile::open(FileDisk::open(dir.path()).unwrap(), &partition, options, NOW).unwrap();
-        for _ in 0..3 {
-            log.append(NOW, &batch()).unwrap();
-            log.roll(NOW).unwrap();
-        }
-        for offset in 0..3 {
-            log.read(Offset::new(offset), 1 << 20, Isolation::LogEnd).unwrap();
-        }
-        assert!(log.lanes.kept.len() >= 3);
-        log.compact_anyway(NOW).unwrap();
-        assert_eq!(log.lanes.kept.len(), 0);
-    }
 }

@@ -16,6 +16,7 @@ mod trim;
 use std::sync::Arc;
 
 use crate::disk::deleted::Deleted;
+use crate::disk::files::Files;
 use crate::disk::handles::Handle;
 use crate::disk::lanes::Lanes;
 use crate::disk::log_dir::LogDir;
@@ -37,7 +38,8 @@ pub use options::{HighWatermarkRule, OpenOptions, ReadMode};
 #[derive(Debug)]
 pub struct LogFile<D: Disk> {
     pub(super) log: Log,
-    pub(super) lanes: Lanes<D>,
+    pub(super) files: Files<D>,
+    pub(super) lanes: Lanes,
     pub(super) dir: LogDir<D>,
     pub(super) partition: TopicPartition,
     pub(super) options: OpenOptions,
@@ -94,21 +96,21 @@ impl<D: Disk> LogFile<D> {
         let mut effects = Vec::new();
         let mut log = Log::recovered(recovered, now, &mut effects)?;
         let distrusted = (report.shutdown != Shutdown::Clean).then(|| log.distrust());
-        let mut lanes = Lanes::new(disk, path, options.open_files_max);
-        lanes.deleted = Deleted::new(options.file_delete_delay_ms);
+        let mut files = Files::new(disk, path, options.open_files_max, Deleted::new(options.file_delete_delay_ms));
         for segment in log.segments() {
-            lanes.adopt(segment.base_offset, &segment.files);
+            files.adopt(segment.base_offset, &segment.files);
         }
         if let Some(from) = distrusted {
-            lanes.distrust(&log, from);
+            files.distrust(&log, from);
         }
         let active = log.active_segment();
-        let resumed = lanes.resume(active.base_offset, active.size);
+        let resumed = files.resume(active.base_offset, active.size);
         resumed.map_err(failed)?;
         let epoch = log.epochs().latest().unwrap_or(LeaderEpoch::ZERO);
         let mut this = Self {
             log,
-            lanes,
+            files,
+            lanes: Lanes::default(),
             dir,
             partition: partition.clone(),
             options,
@@ -156,7 +158,7 @@ impl<D: Disk> LogFile<D> {
 
     /// How many files of the log are open now. What was written to and not flushed stays open.
     pub fn open_files(&self) -> usize {
-        self.lanes.handles.open_files()
+        self.files.handles.open_files()
     }
 
     /// How many bytes of buffers readers hold: what they were served from files and have not dropped yet.
@@ -261,7 +263,7 @@ impl<D: Disk> LogFile<D> {
         self.run(effects)?;
         let mark = self.log.mark(Closing::Closed);
         if mark.clean {
-            self.lanes.finish(&self.log)?;
+            self.files.finish(&self.log)?;
             self.dir.closed(&self.partition, &mark)?;
         }
         Ok(self.dir)
@@ -277,7 +279,7 @@ impl<D: Disk> LogFile<D> {
     }
 
     pub(super) fn run(&mut self, effects: Vec<Effect>) -> Result<(), DiskError> {
-        let performed = self.lanes.run(&mut self.log, effects)?;
+        let performed = self.lanes.run(&mut self.files, &mut self.log, effects)?;
         if performed.flushed {
             self.note_mark()?;
             self.maybe_sync_mark()?;
@@ -286,6 +288,6 @@ impl<D: Disk> LogFile<D> {
     }
 
     pub(super) fn handle(&mut self, file: FileId) -> Result<Arc<Handle<D::File>>, DiskError> {
-        self.lanes.handles.handle(file)
+        self.files.handles.handle(file)
     }
 }

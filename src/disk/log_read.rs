@@ -246,11 +246,11 @@ impl<D: Disk> LogFile<D> {
         // What may still be cut still has its indexes in memory.
         let sealed = self.log.indexes_of(span.segment).is_none();
         let map = match self.options.read_mode {
-            ReadMode::Map if sealed => self.lanes.map(span.file, span.end)?,
+            ReadMode::Map if sealed => self.files.map(span.file, span.end)?,
             ReadMode::Map | ReadMode::Read => None,
         };
         let pool = self.pool.clone();
-        let sums = self.lanes.known_sums(span.segment)?;
+        let sums = self.files.known_sums(span.segment)?;
         let source = Source { file: &handle.file, map: map.as_ref(), pool: &pool };
         Ok(read_span(&source, span, hint, self.log.epochs(), sums)?)
     }
@@ -275,7 +275,7 @@ impl<D: Disk> LogFile<D> {
 
     /// The bytes of a sealed segment's index; none if it is not there, since it is only a cache.
     fn index_bytes(&mut self, base: Offset, file: crate::log::FileId) -> Result<Bytes, DiskError> {
-        if let Some(bytes) = self.lanes.index(file) {
+        if let Some(bytes) = self.files.index(file) {
             return Ok(bytes);
         }
         let Ok(handle) = self.handle(file) else { return Ok(Bytes::new()) };
@@ -290,13 +290,13 @@ impl<D: Disk> LogFile<D> {
             }
         };
         let bytes = if self.is_as_sealed(base, handle.name, &bytes)? { bytes } else { Bytes::new() };
-        self.lanes.keep_index(file, bytes.clone());
+        self.files.keep_index(file, bytes.clone());
         Ok(bytes)
     }
 
     /// Whether an index file is the one that was there when its segment was sealed, if that was noted.
     fn is_as_sealed(&mut self, base: Offset, name: FileName, bytes: &[u8]) -> Result<bool, DiskError> {
-        let Some(known) = self.lanes.known_sums(base)? else { return Ok(true) };
+        let Some(known) = self.files.known_sums(base)? else { return Ok(true) };
         let indexes = known.sums().indexes();
         let noted = if matches!(name, FileName::TimeIndex(_)) { indexes.time_index } else { indexes.offset_index };
         Ok(FileSum::of(bytes) == noted)

@@ -8,8 +8,8 @@
 //! [`MarkFile`] what of each is surely on disk. [`dirs`] tells several directories apart.
 //!
 //! **One log.** [`LogFile`] opens it, performs what the [`Log`](crate::log::Log) asks for, and reads. Behind it, `open`
-//! puts right whatever happened before and leaves a [`RecoveryReport`]; `lanes` performs the ops in order, on the files
-//! that `handles` holds open; `log_read` and `reader` serve what was checked, in buffers of `pool`; `cut` and `compact`
+//! puts right whatever happened before and leaves a [`RecoveryReport`]; `lanes` has the ops performed in order by `files`,
+//! which `handles` holds open; `log_read` and `reader` serve what was checked, in buffers of `pool`; `cut` and `compact`
 //! feed the leaves of `log` that must read; `swap` and `deleted` make a change of names survive a crash at any moment.
 //! `small` and `segment_file` are the leaves that all of them share: a small file as a whole, a segment's names and scan.
 //! [`Sums`] are the checksums of what a batch's own leaves open.
@@ -25,6 +25,7 @@ mod deleted;
 pub mod dirs;
 mod error;
 mod file;
+mod files;
 mod handles;
 mod kept;
 mod lanes;

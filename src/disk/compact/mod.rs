@@ -331,7 +331,7 @@ impl<D: Disk> LogFile<D> {
 
     /// What a segment's bytes are compared with.
     fn witnesses(&mut self, base: Offset) -> Result<Witnesses<'_>, DiskError> {
-        let sums = self.lanes.known_sums(base)?.map(|known| known.sums().clone());
+        let sums = self.files.known_sums(base)?.map(|known| known.sums().clone());
         Ok(Witnesses { sums, epochs: self.log.epochs() })
     }
 

@@ -134,7 +134,7 @@ impl<D: Disk> LogFile<D> {
     /// Reserves space for the next append, generously, or at least just enough.
     fn reserve(&mut self, bytes: u32) -> Result<(), AppendFault> {
         let Some((file, needed)) = self.log.reservation(bytes) else { return Ok(()) };
-        let handle = self.lanes.handles.handle(file).map_err(AppendFault::Disk)?;
+        let handle = self.files.handles.handle(file).map_err(AppendFault::Disk)?;
         // As much again as there is: a log that has little takes little of the disk.
         let ahead = needed.clamp(RESERVE_BYTES_MIN, RESERVE_BYTES_MAX);
         let generous = needed.saturating_add(ahead).min(self.options.config.segment_bytes.max(needed));
