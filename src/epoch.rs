@@ -69,6 +69,43 @@ impl fmt::Display for ProducerEpoch {
     }
 }
 
+/// The count of a group's rebalances; what comes from a member of an earlier one is refused. Never negative.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Generation(u32);
+
+impl Generation {
+    /// A group that has never had a member.
+    pub const ZERO: Self = Self(0);
+    /// The last generation that Kafka's files can hold.
+    pub const MAX: Self = Self(i32::MAX as u32);
+
+    /// The generation in a signed field of Kafka's; `None`, "not known", if it is negative.
+    pub const fn from_i32(value: i32) -> Option<Self> {
+        if value < 0 { None } else { Some(Self(value as u32)) }
+    }
+
+    /// The plain number.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+
+    /// The number as Kafka's files hold it.
+    pub const fn as_i32(self) -> i32 {
+        self.0 as i32
+    }
+
+    /// The generation after this one, `None` after the last.
+    pub const fn next(self) -> Option<Self> {
+        if self.0 == Self::MAX.0 { None } else { Some(Self(self.0 + 1)) }
+    }
+}
+
+impl fmt::Display for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// The count of a producer's records in a partition. After 2147483647 comes 0 (format.md, section 2).
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Sequence(i32);
@@ -122,5 +159,7 @@ mod tests {
         assert_eq!(ProducerEpoch::new(-1), None);
         assert_eq!(Sequence::new(-1), None);
         assert_eq!(LeaderEpoch::MAX.next(), None);
+        assert_eq!(Generation::from_i32(-1), None);
+        assert_eq!(Generation::MAX.next(), None);
     }
 }

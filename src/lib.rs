@@ -83,6 +83,7 @@ pub mod disk;
 pub mod epoch;
 pub mod id;
 pub mod log;
+pub mod message;
 pub mod offset;
 pub mod record;
 pub mod time;

@@ -5,6 +5,7 @@ pub mod cli;
 pub mod disk;
 pub mod log_leaves;
 pub mod log_ops;
+pub mod message;
 pub mod open;
 pub mod record;
 pub mod timer;
@@ -26,6 +27,7 @@ pub const TARGETS: &[Target] = &[
     ("topic_name", log_leaves::topic_name),
     ("producer_state", log_leaves::producer_state),
     ("log_ops", log_ops::log_ops),
+    ("message_configs", message::message_configs),
     ("open_dir", open::open_dir),
     ("decode_batch_v2", record::decode_batch_v2),
     ("decode_legacy", record::decode_legacy),

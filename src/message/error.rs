@@ -1,0 +1,95 @@
+//! A refusal: a code, and the facts that go with it.
+
+use std::fmt;
+
+use crate::epoch::LeaderEpoch;
+use crate::id::BrokerId;
+use crate::message::code::ErrorCode;
+use crate::offset::Offset;
+
+/// Why a request, or its part for one topic or partition, was refused.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RequestError {
+    /// Kafka's code.
+    pub code: ErrorCode,
+    /// What the one who asked can go on with.
+    pub detail: Detail,
+    /// What exactly was wrong, for people.
+    pub message: Option<String>,
+}
+
+/// Facts that belong to a code.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Detail {
+    /// None but the code.
+    #[default]
+    None,
+    /// `OFFSET_OUT_OF_RANGE`: the ends that the log has. Go on from the nearer one.
+    Range {
+        /// The first readable offset.
+        log_start_offset: Offset,
+        /// The end of what the reader may see.
+        end: Offset,
+    },
+    /// A compare and append: the log ends here, and not where it was expected to.
+    LogEnd(Offset),
+    /// `INVALID_RECORD`, `INVALID_TIMESTAMP`: which records of the batch. The whole batch was refused.
+    Records(Vec<RecordFault>),
+    /// `NOT_LEADER_OR_FOLLOWER`, `FENCED_LEADER_EPOCH`: who leads, as far as is known here.
+    Leader {
+        /// The leader.
+        leader: BrokerId,
+        /// Its reign.
+        leader_epoch: LeaderEpoch,
+    },
+}
+
+/// What is wrong with one record of a batch.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RecordFault {
+    /// Which record of the batch, counted from 0.
+    pub index: u32,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+impl RequestError {
+    /// The code alone.
+    pub const fn new(code: ErrorCode) -> Self {
+        Self { code, detail: Detail::None, message: None }
+    }
+
+    /// The code, and what exactly was wrong.
+    pub fn because(code: ErrorCode, why: impl fmt::Display) -> Self {
+        Self { message: Some(why.to_string()), ..Self::new(code) }
+    }
+
+    /// The same with facts to go on with.
+    #[must_use]
+    pub fn with(self, detail: Detail) -> Self {
+        Self { detail, ..self }
+    }
+
+    /// Whether the same request may succeed if it is sent again.
+    pub const fn is_retriable(&self) -> bool {
+        self.code.is_retriable()
+    }
+}
+
+impl From<ErrorCode> for RequestError {
+    fn from(code: ErrorCode) -> Self {
+        Self::new(code)
+    }
+}
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.message {
+            Some(message) => write!(f, "{}: {message}", self.code),
+            None => write!(f, "{}: {}", self.code, self.code.meaning()),
+        }
+    }
+}
+
+impl std::error::Error for RequestError {}
