@@ -85,6 +85,7 @@ pub mod id;
 pub mod log;
 pub mod message;
 pub mod offset;
+pub mod partition;
 pub mod record;
 pub mod time;
 pub mod timer;

@@ -24,6 +24,7 @@ fn table() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         ("timer", &["time"]),
         ("record", &[]),
         ("log", &["record"]),
+        ("partition", &["record", "log"]),
         ("message", &["record"]),
         ("controller", &["record"]),
         ("disk", &["record", "log"]),

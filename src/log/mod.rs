@@ -60,7 +60,7 @@ pub use producers::{
     BatchMeta, CompletedTxn, Content, Marker, MarkerRules, Outcome, ProducerBatch, ProducerChange, ProducerEntry,
     ProducerError, ProducerState, ProducerUndo, UnknownProducer, Verdict,
 };
-pub use read::{Isolation, ReadError, ReadPlan, Span};
+pub use read::{Isolation, Reach, ReadError, ReadPlan, Span};
 pub use recovered::{IndexFiles, Recovered, RecoveredSegment};
 pub use replaced::{ReplaceError, Replacement};
 pub use retention::{Breach, TrimError};
@@ -305,6 +305,22 @@ impl Log {
         self.maybe_snapshot(out);
         self.flush_wanted |= !self.unsynced.is_empty() || self.names_changed;
         self.maybe_sync(out);
+    }
+
+    /// Whether a flush was asked for and has not ended.
+    pub fn is_flushing(&self) -> bool {
+        self.flush_wanted || self.acknowledged.is_syncing()
+    }
+
+    /// Whether there is nothing to flush: all that was appended or found is on disk, names and side files too.
+    pub fn is_settled(&self) -> bool {
+        self.unsynced.is_empty() && !self.names_changed && !self.is_flushing()
+    }
+
+    /// How many bytes were appended since the log was opened, less those that were cut off again. A truncation that had to
+    /// read begins anew.
+    pub fn appended_bytes(&self) -> u64 {
+        self.tail.pushed_bytes()
     }
 
     /// The flush `id` has succeeded. Of a poisoned log this is not believed any more.

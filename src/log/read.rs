@@ -68,6 +68,15 @@ pub enum ReadError {
     },
 }
 
+/// How far the log must be readable for a reader to get the bytes it wants.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Reach {
+    /// Up to this offset.
+    Offset(Offset),
+    /// Further than the log goes: so many bytes are not appended yet.
+    Missing(u64),
+}
+
 impl Log {
     /// Plans a read of at most `bytes_max` bytes of whole batches from `from` on, as far as `isolation` lets see.
     ///
@@ -115,6 +124,34 @@ impl Log {
             Isolation::ReadCommitted => self.last_stable_offset(),
         };
         bound.min(self.written())
+    }
+
+    /// Up to where the log must be readable for a reader from `from` to get at least `bytes` bytes, of which it wants one or
+    /// more. Nothing is read.
+    ///
+    /// Exact where the log's end is in memory: from the high watermark on, and as far back as the bytes are cached. Further
+    /// back the answer may be too near, never too far: who waits for it is woken too early at worst.
+    pub fn reach(&self, from: Offset, bytes: u64) -> Reach {
+        let pushed = self.tail.pushed_bytes();
+        let before = if from < self.log_end_offset { self.tail.bytes_before(from) } else { Some(pushed) };
+        let missing = match before {
+            Some(before) => before.saturating_add(bytes).saturating_sub(pushed),
+            None => bytes.saturating_sub(self.bytes_at_most(from)),
+        };
+        if missing > 0 {
+            return Reach::Missing(missing);
+        }
+        let end = before.and_then(|before| self.tail.end_at(before.saturating_add(bytes)));
+        Reach::Offset(end.unwrap_or_else(|| from.advance(1)))
+    }
+
+    /// More bytes than there are from `from` on, or as many.
+    fn bytes_at_most(&self, from: Offset) -> u64 {
+        let active = self.active();
+        match active.indexes.as_ref().filter(|_| active.base <= from) {
+            Some(indexes) => u64::from(active.size.saturating_sub(indexes.offset.lookup(from).1)),
+            None => u64::MAX,
+        }
     }
 
     /// The transactions whose abort a reader of `from` to `upper` (exclusive) has to know. It may name more.

@@ -1,0 +1,1 @@
+//! Small tests of what the rules are made of.

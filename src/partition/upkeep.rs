@@ -1,0 +1,175 @@
+//! What happens to a partition beside appending and reading: trimming, retention, flushing, settings.
+
+use crate::log::{Breach, Cleanup, Closing, ConfigError, Health, LogConfig, TrimError};
+use crate::offset::Offset;
+use crate::partition::waits::Level;
+use crate::partition::{Durability, Effect, Partition, PartitionConfig, StopReason};
+use crate::time::Timestamp;
+
+/// Up to where records are deleted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum DeleteTo {
+    /// All in front of this offset.
+    Offset(Offset),
+    /// All that are committed.
+    HighWatermark,
+}
+
+/// Why no records were deleted.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeleteRecordsError {
+    /// This node does not lead the partition.
+    #[error(transparent)]
+    Stopped(#[from] StopReason),
+    /// The topic's clean-up policy does not delete.
+    #[error("records are deleted only where the clean-up policy says so, and it is {cleanup:?}")]
+    Policy {
+        /// The policy.
+        cleanup: Cleanup,
+    },
+    /// What is not committed is not deleted.
+    #[error("offset {requested} is outside {log_start_offset} to {high_watermark}")]
+    OutOfRange {
+        /// What was asked for.
+        requested: Offset,
+        /// The first readable offset.
+        log_start_offset: Offset,
+        /// The furthest it may go.
+        high_watermark: Offset,
+    },
+    /// A write or a flush has failed earlier. Open the log again to go on.
+    #[error("the log is poisoned: {why}")]
+    Poisoned {
+        /// What failed.
+        why: String,
+    },
+}
+
+impl Partition {
+    /// Lets the log begin at a later offset (semantics 5.7), and answers where it begins. An offset in front of that changes
+    /// nothing. Segments that lie in front of it go with the next [`retain`](Self::retain). It is so after a crash too once
+    /// the [`Effect::Mark`] that this leaves is performed.
+    ///
+    /// # Errors
+    ///
+    /// [`DeleteRecordsError`]; then nothing has changed.
+    pub fn delete_records(&mut self, to: DeleteTo, out: &mut Vec<Effect>) -> Result<Offset, DeleteRecordsError> {
+        self.leader()?;
+        let cleanup = self.log.config().cleanup;
+        if !cleanup.deletes() {
+            return Err(DeleteRecordsError::Policy { cleanup });
+        }
+        if let Health::Poisoned { why } = self.log.health() {
+            return Err(DeleteRecordsError::Poisoned { why: why.clone() });
+        }
+        let requested = match to {
+            DeleteTo::Offset(offset) => offset,
+            DeleteTo::HighWatermark => self.log.high_watermark(),
+        };
+        let moved = self.removing(out, |log, out| log.trim_to(requested, out).map(|moved| (moved, ())));
+        let log_start_offset = self.log.log_start_offset();
+        match moved {
+            Ok(()) => {
+                self.proceed(out);
+                Ok(log_start_offset)
+            }
+            Err(TrimError { high_watermark, .. }) => {
+                Err(DeleteRecordsError::OutOfRange { requested, log_start_offset, high_watermark })
+            }
+        }
+    }
+
+    /// Removes the segments that retention lets go. Answers their bases, and why. Of a poisoned log nothing goes.
+    pub fn retain(&mut self, date: Timestamp, out: &mut Vec<Effect>) -> Vec<(Offset, Breach)> {
+        if matches!(self.log.health(), Health::Poisoned { .. }) {
+            return Vec::new();
+        }
+        let gone = self.removing(out, |log, out| {
+            let gone = log.retain(date, out);
+            Ok::<_, TrimError>((!gone.is_empty(), gone))
+        });
+        self.proceed(out);
+        gone.unwrap_or_default()
+    }
+
+    /// Forgets producers that have been idle for too long.
+    pub fn expire_producers(&mut self, date: Timestamp) {
+        self.log.expire_producers(date);
+    }
+
+    /// Goes on in a new segment, and answers its base offset; `None` if the log is poisoned or waits for space.
+    pub fn roll(&mut self, date: Timestamp, out: &mut Vec<Effect>) -> Option<Offset> {
+        if *self.log.health() != Health::Good {
+            return None;
+        }
+        let base = self.with_log(out, |log, out| log.roll(date, out));
+        self.proceed(out);
+        Some(base)
+    }
+
+    /// Asks for all that is appended so far to be brought to disk: it is, once [`Log::flushed`](crate::log::Log::flushed)
+    /// says so. Asking while a flush is under way leads to one more.
+    pub fn flush(&mut self, out: &mut Vec<Effect>) {
+        self.flush_asked = true;
+        self.proceed(out);
+    }
+
+    /// Changes the settings, from the next append, roll, retention or compaction on.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] if the log's make no sense; then the old ones stay, of both.
+    pub fn configure(
+        &mut self,
+        config: PartitionConfig,
+        log: LogConfig,
+        out: &mut Vec<Effect>,
+    ) -> Result<(), ConfigError> {
+        self.log.configure(log)?;
+        self.config = config;
+        self.proceed(out);
+        Ok(())
+    }
+
+    /// Changes the log so that something of it goes: the mark that says so comes before what removes it.
+    fn removing<T>(
+        &mut self,
+        out: &mut Vec<Effect>,
+        change: impl FnOnce(&mut crate::log::Log, &mut Vec<crate::log::Effect>) -> Result<(bool, T), TrimError>,
+    ) -> Result<T, TrimError> {
+        let mut effects = Vec::new();
+        let (is_changed, answer) = change(&mut self.log, &mut effects)?;
+        if is_changed {
+            out.push(Effect::Mark(Box::new(self.log.mark(Closing::Open))));
+        }
+        out.extend(effects.into_iter().map(Effect::Disk));
+        Ok(answer)
+    }
+
+    /// Asks the log for a flush where somebody wants one and none is under way. While one is, the wishes gather for the
+    /// next: that is the group commit.
+    pub(super) fn maybe_flush(&mut self, out: &mut Vec<Effect>) {
+        if self.log.is_flushing() || !self.wants_flush() {
+            return;
+        }
+        self.flush_asked = false;
+        self.unflushed_records = 0;
+        self.with_log(out, |log, out| log.flush(out));
+    }
+
+    /// Whether somebody waits for what only a flush brings.
+    fn is_flush_waited_for(&self) -> bool {
+        let by_topic = self.config.durability == Durability::Flushed && self.leader().is_ok();
+        let is_behind = by_topic && self.log.flushed() < self.log.log_end_offset();
+        is_behind || self.produces.first(Level::Flushed).is_some() || (self.unsettled && !self.held.is_empty())
+    }
+
+    fn wants_flush(&self) -> bool {
+        if matches!(self.log.health(), Health::Poisoned { .. }) {
+            return false;
+        }
+        let is_much = self.log.config().flush_messages.is_some_and(|most| self.unflushed_records >= most);
+        self.flush_asked || is_much || self.is_flush_waited_for()
+    }
+}
