@@ -96,7 +96,7 @@ impl<D: Disk> LogFile<D> {
         let mut found = Found::nothing();
         opening.load_producers(&files, base, to, &mut found)?;
         let start = opening.start_up_to(base, to, &found);
-        let handle = self.files.handles.handle(segment.files.log)?;
+        let handle = self.driver.files.handles.handle(segment.files.log)?;
         let len = u32::try_from(handle.file.len()?).unwrap_or(u32::MAX).min(segment.size);
         let scanned = scan_file(&handle.file, start, len)?;
         let mut indexes = match self.log.indexes_of(base) {

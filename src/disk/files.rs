@@ -41,7 +41,7 @@ const COPY_BYTES: usize = 1 << 20;
 
 /// One flush, to be performed beside writes to the same files.
 #[derive(Debug)]
-pub(crate) struct SyncJob<D: Disk> {
+pub struct SyncJob<D: Disk> {
     disk: D,
     dir: DiskPath,
     files: Vec<Covered<D::File>>,
@@ -60,7 +60,11 @@ struct Covered<F> {
 
 impl<D: Disk> SyncJob<D> {
     /// Performs it. What it covers is on disk if this succeeds, and nobody knows what of it if it does not.
-    pub(crate) fn perform(&self) -> Result<(), DiskError> {
+    ///
+    /// # Errors
+    ///
+    /// The disk's. It is never tried again.
+    pub fn perform(&self) -> Result<(), DiskError> {
         for covered in &self.files {
             covered.handle.file.sync()?;
         }
@@ -341,7 +345,7 @@ mod tests {
             log.flush().unwrap();
         }
         let active = log.log().active_segment();
-        log.files.kept.keep_map(active.files.log, Bytes::new());
+        log.driver.files.kept.keep_map(active.files.log, Bytes::new());
         let name = DiskPath::root().entry(&partition).entry(FileName::Log(Offset::ZERO));
         let mapped = disk.open(&name, OpenHow::Read).unwrap();
         // The front that is copied does not fit.
@@ -367,9 +371,9 @@ mod tests {
         for offset in 0..3 {
             log.read(Offset::new(offset), 1 << 20, Isolation::LogEnd).unwrap();
         }
-        assert!(log.files.kept.len() >= 3);
+        assert!(log.driver.files.kept.len() >= 3);
         log.compact_anyway(NOW).unwrap();
-        assert_eq!(log.files.kept.len(), 0);
+        assert_eq!(log.driver.files.kept.len(), 0);
     }
 
     #[test]

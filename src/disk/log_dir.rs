@@ -6,13 +6,19 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 
+use crate::disk::deleted::Deleted;
+use crate::disk::files::Files;
+use crate::disk::log_driver::{LogDriver, OpenedLog};
+use crate::disk::log_file::OpenOptions;
 use crate::disk::marks::{MARKS_FILE, MarkFile, MarksError};
-use crate::disk::open::{Known, OpenError};
+use crate::disk::open::{self, Known, OpenError};
+use crate::disk::report::Shutdown;
 use crate::disk::small::{read_if_there, replace};
-use crate::disk::{Disk, DiskError, DiskErrorKind, DiskPath, EntryKind};
+use crate::disk::{Disk, DiskError, DiskErrorKind, DiskPath, EntryKind, topic_id};
 use crate::id::TopicPartition;
-use crate::log::{CheckpointError, CleanShutdown, FlushedMark, OffsetCheckpoint};
+use crate::log::{CheckpointError, CleanShutdown, FlushedMark, Log, OffsetCheckpoint};
 use crate::offset::Offset;
+use crate::time::Timestamp;
 
 /// Kafka's name of the lock.
 const LOCK: &str = ".lock";
@@ -110,6 +116,45 @@ impl<D: Disk> LogDir<D> {
     /// The disk's.
     pub fn partitions(&self) -> Result<Vec<TopicPartition>, DiskError> {
         partitions(&self.disk)
+    }
+
+    /// Opens the log of `partition`, making it if it is not there, for somebody who drives it by hand. Whatever happened
+    /// before is put right or reported.
+    ///
+    /// What the opening asks for is not performed yet. If [`RecoveryReport::shutdown`](crate::disk::RecoveryReport::shutdown) says that the log was not closed, then
+    /// nothing is to be appended before all that was found is flushed, and a new leader epoch begins.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`].
+    pub fn open_log(
+        &mut self,
+        partition: &TopicPartition,
+        options: &OpenOptions,
+        now: Timestamp,
+    ) -> Result<OpenedLog<D>, OpenError> {
+        let disk = self.disk.clone();
+        let path = DiskPath::root().entry(partition);
+        let missing_id = topic_id::compare(&disk, &path, partition, options.topic_id)?;
+        let failed = |error| OpenError::Disk { partition: partition.clone(), error };
+        let known = self.begin(partition).map_err(failed)?;
+        let (recovered, report) = open::open(&disk, partition, &options.config, &known, now)?;
+        if let Some(id) = missing_id {
+            topic_id::write(&disk, &path, id).map_err(failed)?;
+        }
+        let mut effects = Vec::new();
+        let mut log = Log::recovered(recovered, now, &mut effects)?;
+        let distrusted = (report.shutdown != Shutdown::Clean).then(|| log.distrust());
+        let mut files = Files::new(disk, path, options.open_files_max, Deleted::new(options.file_delete_delay_ms));
+        for segment in log.segments() {
+            files.adopt(segment.base_offset, &segment.files);
+        }
+        if let Some(from) = distrusted {
+            files.distrust(&log, from);
+        }
+        let active = log.active_segment();
+        files.resume(active.base_offset, active.size).map_err(failed)?;
+        Ok(OpenedLog { log, effects, driver: LogDriver::new(files, options.read_mode), report })
     }
 
     /// A log is about to be opened: what is known of it. From now on nobody says any more that all is closed.

@@ -13,21 +13,15 @@ mod mark;
 mod options;
 mod trim;
 
-use std::sync::Arc;
-
-use crate::disk::deleted::Deleted;
-use crate::disk::files::Files;
-use crate::disk::handles::Handle;
 use crate::disk::lanes::Lanes;
 use crate::disk::log_dir::LogDir;
-use crate::disk::open::{self, OpenError, next_epoch};
-use crate::disk::pool::Pool;
+use crate::disk::log_driver::{LogDriver, OpenedLog};
+use crate::disk::open::{OpenError, next_epoch};
 use crate::disk::report::{RecoveryReport, Shutdown};
-use crate::disk::topic_id;
-use crate::disk::{Disk, DiskError, DiskErrorKind, DiskPath};
+use crate::disk::{Disk, DiskError, DiskErrorKind};
 use crate::epoch::LeaderEpoch;
 use crate::id::TopicPartition;
-use crate::log::{Closing, ConfigError, Effect, FileId, Log, LogConfig};
+use crate::log::{Closing, ConfigError, Effect, Log, LogConfig};
 use crate::offset::Offset;
 use crate::time::Timestamp;
 
@@ -38,12 +32,11 @@ pub use options::{HighWatermarkRule, OpenOptions, ReadMode};
 #[derive(Debug)]
 pub struct LogFile<D: Disk> {
     pub(super) log: Log,
-    pub(super) files: Files<D>,
+    pub(super) driver: LogDriver<D>,
     pub(super) lanes: Lanes,
     pub(super) dir: LogDir<D>,
     pub(super) partition: TopicPartition,
     pub(super) options: OpenOptions,
-    pub(super) pool: Pool,
     epoch: LeaderEpoch,
     unflushed: u64,
     /// Whether what an opening after a kill has found, and what it has cut off, may not be on disk yet. Then the next append
@@ -84,37 +77,15 @@ impl<D: Disk> LogFile<D> {
         options: OpenOptions,
         now: Timestamp,
     ) -> Result<(Self, RecoveryReport), OpenError> {
-        let disk = dir.disk().clone();
-        let path = DiskPath::root().entry(partition);
-        let missing_id = topic_id::compare(&disk, &path, partition, options.topic_id)?;
-        let failed = |error| OpenError::Disk { partition: partition.clone(), error };
-        let known = dir.begin(partition).map_err(failed)?;
-        let (recovered, report) = open::open(&disk, partition, &options.config, &known, now)?;
-        if let Some(id) = missing_id {
-            topic_id::write(&disk, &path, id).map_err(failed)?;
-        }
-        let mut effects = Vec::new();
-        let mut log = Log::recovered(recovered, now, &mut effects)?;
-        let distrusted = (report.shutdown != Shutdown::Clean).then(|| log.distrust());
-        let mut files = Files::new(disk, path, options.open_files_max, Deleted::new(options.file_delete_delay_ms));
-        for segment in log.segments() {
-            files.adopt(segment.base_offset, &segment.files);
-        }
-        if let Some(from) = distrusted {
-            files.distrust(&log, from);
-        }
-        let active = log.active_segment();
-        let resumed = files.resume(active.base_offset, active.size);
-        resumed.map_err(failed)?;
+        let OpenedLog { log, effects, driver, report } = dir.open_log(partition, &options, now)?;
         let epoch = log.epochs().latest().unwrap_or(LeaderEpoch::ZERO);
         let mut this = Self {
             log,
-            files,
+            driver,
             lanes: Lanes::default(),
             dir,
             partition: partition.clone(),
             options,
-            pool: Pool::default(),
             epoch,
             unflushed: 0,
             unsettled: false,
@@ -158,12 +129,12 @@ impl<D: Disk> LogFile<D> {
 
     /// How many files of the log are open now. What was written to and not flushed stays open.
     pub fn open_files(&self) -> usize {
-        self.files.handles.open_files()
+        self.driver.open_files()
     }
 
     /// How many bytes of buffers readers hold: what they were served from files and have not dropped yet.
     pub fn live_bytes(&self) -> usize {
-        self.pool.live_bytes()
+        self.driver.live_bytes()
     }
 
     /// Which log this is.
@@ -263,7 +234,7 @@ impl<D: Disk> LogFile<D> {
         self.run(effects)?;
         let mark = self.log.mark(Closing::Closed);
         if mark.clean {
-            self.files.finish(&self.log)?;
+            self.driver.files.finish(&self.log)?;
             self.dir.closed(&self.partition, &mark)?;
         }
         Ok(self.dir)
@@ -279,15 +250,11 @@ impl<D: Disk> LogFile<D> {
     }
 
     pub(super) fn run(&mut self, effects: Vec<Effect>) -> Result<(), DiskError> {
-        let performed = self.lanes.run(&mut self.files, &mut self.log, effects)?;
+        let performed = self.lanes.run(&mut self.driver.files, &mut self.log, effects)?;
         if performed.flushed {
             self.note_mark()?;
             self.maybe_sync_mark()?;
         }
         Ok(())
-    }
-
-    pub(super) fn handle(&mut self, file: FileId) -> Result<Arc<Handle<D::File>>, DiskError> {
-        self.files.handles.handle(file)
     }
 }

@@ -1,15 +1,10 @@
 //! Reading a [`LogFile`]: by offset and by time.
 
-use bytes::Bytes;
-
-use crate::disk::log_file::{LogFile, ReadMode};
-use crate::disk::reader::{Hint, ReadFault, Source, read_span};
-use crate::disk::sums::FileSum;
-use crate::disk::{Disk, DiskError, DiskFile};
+use crate::disk::log_file::LogFile;
+use crate::disk::reader::ReadFault;
+use crate::disk::{Disk, DiskError};
 use crate::epoch::LeaderEpoch;
-use crate::log::{
-    AbortedTxn, FileName, Isolation, OffsetIndexView, ReadError, ReadPlan, SegmentInfo, Span, TimeIndexView,
-};
+use crate::log::{AbortedTxn, Isolation, ReadError, ReadPlan, SegmentInfo, TimeIndexView};
 use crate::offset::Offset;
 use crate::record::{Entry, RecordError};
 use crate::time::Timestamp;
@@ -95,7 +90,8 @@ impl<D: Disk> LogFile<D> {
                 ReadPlan::Nothing => break Vec::new(),
                 ReadPlan::Cached(batches) => break batches.into_iter().map(Entry::Batch).collect(),
                 ReadPlan::File(span) => {
-                    let batches = self.read_file(&span)?;
+                    let facts = self.log.span_facts(&span);
+                    let batches = self.driver.read(&span, &facts)?;
                     if !batches.is_empty() {
                         break batches;
                     }
@@ -223,7 +219,7 @@ impl<D: Disk> LogFile<D> {
         let (timestamp, offset) = match self.log.indexes_of(base) {
             Some(indexes) => indexes.time.lookup(wanted),
             None => {
-                let bytes = self.index_bytes(base, segment.files.time_index)?;
+                let bytes = self.driver.index_bytes(base, segment.files.time_index)?;
                 TimeIndexView::new(base, &bytes).map_or((Timestamp::NONE, base), |view| view.lookup(wanted))
             }
         };
@@ -238,67 +234,5 @@ impl<D: Disk> LogFile<D> {
             }
             Ok(_) | Err(_) => Ok(base),
         }
-    }
-
-    fn read_file(&mut self, span: &Span) -> Result<Vec<Entry>, FetchError> {
-        let hint = self.hint(span)?;
-        let handle = self.handle(span.file)?;
-        // What may still be cut still has its indexes in memory.
-        let sealed = self.log.indexes_of(span.segment).is_none();
-        let map = match self.options.read_mode {
-            ReadMode::Map if sealed => self.files.map(span.file, span.end)?,
-            ReadMode::Map | ReadMode::Read => None,
-        };
-        let pool = self.pool.clone();
-        let sums = self.files.known_sums(span.segment)?;
-        let source = Source { file: &handle.file, map: map.as_ref(), pool: &pool };
-        Ok(read_span(&source, span, hint, self.log.epochs(), sums)?)
-    }
-
-    /// From where in a segment to walk: what its index says. Whatever it says is only a hint.
-    fn hint(&mut self, span: &Span) -> Result<Hint, FetchError> {
-        let start = Hint { position: 0, offset: span.segment };
-        if span.from <= span.segment {
-            return Ok(start);
-        }
-        let (offset, position) = match self.log.indexes_of(span.segment) {
-            Some(indexes) => indexes.offset.lookup(span.from),
-            None => {
-                let segment = self.log.segments().find(|segment| segment.base_offset == span.segment);
-                let Some(file) = segment.map(|segment| segment.files.index) else { return Ok(start) };
-                let bytes = self.index_bytes(span.segment, file)?;
-                OffsetIndexView::new(span.segment, &bytes).map_or((span.segment, 0), |view| view.lookup(span.from))
-            }
-        };
-        Ok(if position < span.end { Hint { position, offset } } else { start })
-    }
-
-    /// The bytes of a sealed segment's index; none if it is not there, since it is only a cache.
-    fn index_bytes(&mut self, base: Offset, file: crate::log::FileId) -> Result<Bytes, DiskError> {
-        if let Some(bytes) = self.files.index(file) {
-            return Ok(bytes);
-        }
-        let Ok(handle) = self.handle(file) else { return Ok(Bytes::new()) };
-        let len = handle.file.len()?.min(u64::from(u32::MAX >> 1));
-        let bytes = match handle.file.map(len)? {
-            Some(map) => map,
-            None => {
-                let mut bytes = vec![0; len as usize];
-                let read = handle.file.read_full(0, &mut bytes)?;
-                bytes.truncate(read);
-                bytes.into()
-            }
-        };
-        let bytes = if self.is_as_sealed(base, handle.name, &bytes)? { bytes } else { Bytes::new() };
-        self.files.keep_index(file, bytes.clone());
-        Ok(bytes)
-    }
-
-    /// Whether an index file is the one that was there when its segment was sealed, if that was noted.
-    fn is_as_sealed(&mut self, base: Offset, name: FileName, bytes: &[u8]) -> Result<bool, DiskError> {
-        let Some(known) = self.files.known_sums(base)? else { return Ok(true) };
-        let indexes = known.sums().indexes();
-        let noted = if matches!(name, FileName::TimeIndex(_)) { indexes.time_index } else { indexes.offset_index };
-        Ok(FileSum::of(bytes) == noted)
     }
 }

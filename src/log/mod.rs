@@ -60,7 +60,7 @@ pub use producers::{
     BatchMeta, CompletedTxn, Content, Marker, MarkerRules, Outcome, ProducerBatch, ProducerChange, ProducerEntry,
     ProducerError, ProducerState, ProducerUndo, UnknownProducer, Verdict,
 };
-pub use read::{Isolation, Reach, ReadError, ReadPlan, Span};
+pub use read::{Isolation, Reach, ReadError, ReadPlan, Span, SpanFacts};
 pub use recovered::{IndexFiles, Recovered, RecoveredSegment};
 pub use replaced::{ReplaceError, Replacement};
 pub use retention::{Breach, TrimError};

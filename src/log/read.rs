@@ -1,6 +1,7 @@
 //! Read plans: where the bytes are that someone asks for.
 
 use crate::log::Log;
+use crate::log::epochs::EpochCache;
 use crate::log::op::FileId;
 use crate::log::segment::Segment;
 use crate::log::txn_index::AbortedTxn;
@@ -50,6 +51,18 @@ pub struct Span {
     pub ceiling: Offset,
     /// At most this many bytes, but at least one batch.
     pub bytes_max: u32,
+}
+
+/// What the reader of a span has to know of the log, so that it needs it no more.
+#[derive(Clone, Debug)]
+pub struct SpanFacts {
+    /// The offset of an entry of the index that is in memory, for a segment that has one, and its position: the batch there
+    /// or one behind it ends at this offset.
+    pub hint: Option<(Offset, u32)>,
+    /// The index file of a segment that is sealed: it knows a nearer place than the span, and does not change.
+    pub index: Option<FileId>,
+    /// The leader epochs, with which those of the batches are compared.
+    pub epochs: EpochCache,
 }
 
 /// Why a read was refused.
@@ -114,6 +127,15 @@ impl Log {
             }
             _ => ReadPlan::Nothing,
         }
+    }
+
+    /// What the reader of `span` has to know of the log, as it is now.
+    pub fn span_facts(&self, span: &Span) -> SpanFacts {
+        let segment = self.segments.get(&span.segment);
+        let indexes = segment.and_then(|segment| segment.indexes.as_ref());
+        let hint = indexes.map(|indexes| indexes.offset.lookup(span.from));
+        let sealed = segment.filter(|_| indexes.is_none());
+        SpanFacts { hint, index: sealed.map(|segment| segment.files.index), epochs: self.epochs.clone() }
     }
 
     /// The end of what a reader of this isolation sees.

@@ -126,7 +126,8 @@ impl<D: Disk> LogFile<D> {
         let mut segments = Vec::with_capacity(infos.len());
         for info in &infos {
             let wanted = has_lag_max && info.size > 0;
-            let first_timestamp = if wanted { first_timestamp(&self.handle(info.files.log)?.file)? } else { None };
+            let first_timestamp =
+                if wanted { first_timestamp(&self.driver.handle(info.files.log)?.file)? } else { None };
             let dated = info.max_timestamp.as_millis() >= 0;
             let largest_timestamp = if dated { info.max_timestamp } else { info.modified };
             segments.push(DirtySegment { base: info.base_offset, size: info.size, largest_timestamp, first_timestamp });
@@ -234,7 +235,7 @@ impl<D: Disk> LogFile<D> {
         next: Offset,
         mapping: &mut Mapping,
     ) -> Result<Room, CompactFault> {
-        let handle = self.handle(segment.files.log)?;
+        let handle = self.driver.handle(segment.files.log)?;
         let mut batches = Batches::new(&handle.file, segment, self.witnesses(segment.base_offset)?);
         while let Some((entry, _)) = batches.next()? {
             if mapping.see(&entry)? == Room::Full {
@@ -300,7 +301,7 @@ impl<D: Disk> LogFile<D> {
             let upper = inputs.get(at + 1).map_or(segment.next_offset, |next| next.base_offset);
             let aborted = self.log.aborted(segment.base_offset, upper);
             cleaning.filter.begin_segment(aborted, segment.modified, cleaning.clean_modified);
-            let handle = self.handle(segment.files.log)?;
+            let handle = self.driver.handle(segment.files.log)?;
             let mut batches = Batches::new(&handle.file, segment, self.witnesses(segment.base_offset)?);
             while let Some((entry, bytes)) = batches.next()? {
                 let (filtered, aborted) = cleaning.filter.filter(&entry)?;
@@ -331,14 +332,14 @@ impl<D: Disk> LogFile<D> {
 
     /// What a segment's bytes are compared with.
     fn witnesses(&mut self, base: Offset) -> Result<Witnesses<'_>, DiskError> {
-        let sums = self.files.known_sums(base)?.map(|known| known.sums().clone());
+        let sums = self.driver.files.known_sums(base)?.map(|known| known.sums().clone());
         Ok(Witnesses { sums, epochs: self.log.epochs() })
     }
 
     fn member(&mut self, segment: &SegmentInfo) -> Result<GroupMember, DiskError> {
         let mut len = |file| -> Result<u32, DiskError> {
             // Indexes can be made again, so one that is not there is an empty one.
-            let Ok(handle) = self.handle(file) else { return Ok(0) };
+            let Ok(handle) = self.driver.handle(file) else { return Ok(0) };
             Ok(u32::try_from(handle.file.len()?).unwrap_or(u32::MAX))
         };
         Ok(GroupMember {

@@ -5,7 +5,7 @@
 
 use crate::disk::log_file::LogFile;
 use crate::disk::log_file::faults::{AppendFault, full_or_failed};
-use crate::disk::{Disk, DiskError, DiskErrorKind, DiskFile};
+use crate::disk::{Disk, DiskError, DiskErrorKind};
 use crate::epoch::LeaderEpoch;
 use crate::log::{AppendDecision, AppendError, Appended, MarkerRules};
 use crate::record::{Batch, Checked, Origin, Rules};
@@ -134,20 +134,11 @@ impl<D: Disk> LogFile<D> {
     /// Reserves space for the next append, generously, or at least just enough.
     fn reserve(&mut self, bytes: u32) -> Result<(), AppendFault> {
         let Some((file, needed)) = self.log.reservation(bytes) else { return Ok(()) };
-        let handle = self.files.handles.handle(file).map_err(AppendFault::Disk)?;
         // As much again as there is: a log that has little takes little of the disk.
         let ahead = needed.clamp(RESERVE_BYTES_MIN, RESERVE_BYTES_MAX);
         let generous = needed.saturating_add(ahead).min(self.options.config.segment_bytes.max(needed));
-        for len in [generous, needed] {
-            match handle.file.reserve(u64::from(len)) {
-                Ok(()) => {
-                    self.log.reserved(file, len);
-                    return Ok(());
-                }
-                Err(error) if error.kind == DiskErrorKind::NoSpace && len > needed => {}
-                Err(error) => return Err(full_or_failed(error, bytes)),
-            }
-        }
+        let len = self.driver.reserve(file, needed, generous).map_err(|error| full_or_failed(error, bytes))?;
+        self.log.reserved(file, len);
         Ok(())
     }
 

@@ -58,6 +58,6 @@ impl<D: Disk> LogFile<D> {
     ///
     /// The disk's; what could not be removed is tried again by the next call.
     pub fn remove_deleted(&mut self, now: Timestamp) -> Result<usize, DiskError> {
-        self.files.deleted.remove_due(self.dir.disk(), &DiskPath::root().entry(&self.partition), now)
+        self.driver.files.deleted.remove_due(self.dir.disk(), &DiskPath::root().entry(&self.partition), now)
     }
 }
