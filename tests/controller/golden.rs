@@ -37,3 +37,16 @@ pub(crate) fn printed_records() -> std::vec::IntoIter<String> {
     let lines: Vec<String> = text.lines().filter(|line| line.starts_with("| offset")).map(str::to_owned).collect();
     lines.into_iter()
 }
+
+/// The directories of partitions, each with the topic id in its `partition.metadata`.
+pub(crate) fn partition_directories() -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(root().join("clean")).unwrap() {
+        let path = entry.unwrap().path();
+        let Ok(text) = fs::read_to_string(path.join("partition.metadata")) else { continue };
+        let id = text.lines().nth(1).unwrap().strip_prefix("topic_id: ").unwrap().to_owned();
+        found.push((path.file_name().unwrap().to_str().unwrap().to_owned(), id));
+    }
+    found.retain(|(name, _)| name != "__cluster_metadata-0");
+    found
+}
