@@ -73,7 +73,7 @@ fn the_image_of_kafkas_log_has_what_kafka_printed() {
     let printed = golden::printed_records();
     let values = printed.filter_map(|line| Some(line.split_once("payload: ")?.1.to_owned()));
     let values: Vec<Value> = values.map(|text| serde_json::from_str(&text).unwrap()).collect();
-    let of = |kind: &str| values.iter().filter(move |value| value["type"] == kind).map(|value| &value["data"]);
+    let of = |kind: &'static str| values.iter().filter(move |value| value["type"] == kind).map(|value| &value["data"]);
 
     let mut configs = BTreeMap::new();
     for config in of("CONFIG_RECORD") {

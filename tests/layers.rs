@@ -26,7 +26,7 @@ fn table() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         ("log", &["record"]),
         ("partition", &["record", "log"]),
         ("message", &["record"]),
-        ("controller", &["record"]),
+        ("controller", &["record", "message"]),
         ("disk", &["record", "log"]),
         ("cli", &["record", "log", "disk"]),
     ];

@@ -119,14 +119,20 @@ impl Replayer {
     /// none of that feature: Kafka does not start then. A log without any record is no error; it is one that has not
     /// begun ([`Image::is_empty`]).
     pub fn finish(self) -> Result<Replayed, ReplayError> {
+        self.check()?;
         let open_transaction = self.open_transaction();
-        if let Some(failed) = self.failed {
-            return Err(failed);
-        }
-        if self.image.metadata_version().is_none() && !self.image.is_empty() {
-            return Err(ReplayError::NoMetadataVersion);
-        }
         Ok(Replayed { image: self.image, end: self.end, last_timestamp: self.last_timestamp, open_transaction })
+    }
+
+    /// Whether one can go on from here.
+    pub(super) fn check(&self) -> Result<(), ReplayError> {
+        match &self.failed {
+            Some(failed) => Err(failed.clone()),
+            None if self.image.metadata_version().is_none() && !self.image.is_empty() => {
+                Err(ReplayError::NoMetadataVersion)
+            }
+            None => Ok(()),
+        }
     }
 
     fn replay_one(&mut self, at: Offset, record: MetadataRecord) -> Result<(), ReplayError> {

@@ -23,9 +23,10 @@ use crate::controller::records::{RegisterBrokerRecord, RegisterControllerRecord}
 use crate::id::{ProducerId, TopicId, TopicName, TopicPartition};
 
 pub use error::{ReplayError, ReplayFault};
+pub(in crate::controller) use features::of_new_cluster;
 pub use features::{ELIGIBLE_LEADER_REPLICAS, METADATA_VERSION, METADATA_VERSION_NEWEST};
-pub(in crate::controller) use features::{METADATA_VERSION_DIRECTORIES, of_new_cluster};
 pub use resource::{Resource, ResourceType};
+pub(in crate::controller) use to_records::feature_record;
 pub use topics::{LeaderRecovery, PartitionState, Topic};
 
 use kept::Kept;
