@@ -24,6 +24,7 @@ mod place;
 mod producer_ids;
 pub mod records;
 mod replayer;
+mod snapshot;
 mod start;
 #[cfg(test)]
 mod tests;
@@ -50,6 +51,7 @@ pub use lead::{LeadRefusal, Leading, Opened, Shutdown};
 pub use place::{Candidate, Liveness, PlacementError, place};
 pub use producer_ids::{ProducerIdBlock, ProducerIdsError};
 pub use replayer::{Replayed, Replayer};
+pub use snapshot::{ChooseError, Ending, LogEnds, Reading, Snapshot, SnapshotError, SnapshotId, choose};
 pub use uuid::Uuid;
 
 /// What a topic is like if nobody says otherwise.

@@ -13,6 +13,8 @@ mod features;
 mod kept;
 mod replay;
 mod resource;
+#[cfg(test)]
+mod tests;
 mod to_records;
 mod topics;
 
