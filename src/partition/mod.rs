@@ -23,8 +23,6 @@ mod produce;
 mod reports;
 mod role;
 mod room;
-#[cfg(test)]
-mod tests;
 mod upkeep;
 mod waits;
 

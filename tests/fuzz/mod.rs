@@ -7,6 +7,7 @@ pub mod log_leaves;
 pub mod log_ops;
 pub mod message;
 pub mod open;
+pub mod partition;
 pub mod record;
 pub mod timer;
 
@@ -29,6 +30,7 @@ pub const TARGETS: &[Target] = &[
     ("log_ops", log_ops::log_ops),
     ("message_configs", message::message_configs),
     ("open_dir", open::open_dir),
+    ("partition_ops", partition::partition_ops),
     ("decode_batch_v2", record::decode_batch_v2),
     ("decode_legacy", record::decode_legacy),
     ("decompress", record::decompress),

@@ -1,1 +1,0 @@
-//! Small tests of what the rules are made of.
