@@ -76,6 +76,7 @@
 //! | open 2 GiB after a kill, 1 MiB behind the last flush | 1.43 ms | – | – |
 //! | open 2,000 partitions after a kill | 803 ms, 401 µs each | – | – |
 
+pub mod broker;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod controller;

@@ -16,7 +16,7 @@ use crate::disk::report::Shutdown;
 use crate::disk::small::{read_if_there, replace};
 use crate::disk::{Disk, DiskError, DiskErrorKind, DiskPath, EntryKind, topic_id};
 use crate::id::TopicPartition;
-use crate::log::{CheckpointError, CleanShutdown, FlushedMark, Log, OffsetCheckpoint};
+use crate::log::{CheckpointError, CleanShutdown, Closing, FlushedMark, Log, OffsetCheckpoint};
 use crate::offset::Offset;
 use crate::time::Timestamp;
 
@@ -183,6 +183,57 @@ impl<D: Disk> LogDir<D> {
             log_start_offset: self.log_starts.offsets.get(partition).copied(),
             high_watermark: self.high_watermarks.offsets.get(partition).copied(),
         })
+    }
+
+    /// Notes what of a log is flushed, after a flush: [`Log::mark`](crate::log::Log::mark) says it. The note trails: it
+    /// survives a kill at once, and a power loss once [`LogDir::settle_mark`] or the system has written it. What lies behind
+    /// it is merely read again at the next opening. Without space for it, there is none.
+    ///
+    /// # Errors
+    ///
+    /// The disk's, but for "no space".
+    pub fn note_mark(&mut self, partition: &TopicPartition, mark: &FlushedMark) -> Result<(), DiskError> {
+        match self.write_mark(partition, mark) {
+            // It is written again with the next flush.
+            Err(error) if error.kind == DiskErrorKind::NoSpace => Ok(()),
+            outcome => outcome,
+        }
+    }
+
+    /// Writes a log's mark and makes it durable, for what comes next relies on it: something is about to be removed.
+    ///
+    /// It is written twice, into both copies: should one rot, the other must not tell of segments that are gone.
+    ///
+    /// # Errors
+    ///
+    /// The disk's. Without space one goes on without, for only a log that has no mark yet needs space for one; after
+    /// anything else nothing more is done to this log, for what it says and what its files say must not part.
+    pub fn settle_mark(&mut self, partition: &TopicPartition, mark: &FlushedMark) -> Result<(), DiskError> {
+        for _ in 0..2 {
+            self.write_mark(partition, mark)?;
+            self.sync_marks()?;
+        }
+        Ok(())
+    }
+
+    /// Closes a log that has been flushed and asks for nothing any more, with its last mark: one that is
+    /// [`clean`](FlushedMark::clean). The next opening then need not read it.
+    ///
+    /// # Errors
+    ///
+    /// The disk's; then the log counts as not closed.
+    pub fn close_log(
+        &mut self,
+        log: &Log,
+        mut driver: LogDriver<D>,
+        partition: &TopicPartition,
+    ) -> Result<(), DiskError> {
+        let mark = log.mark(Closing::Closed);
+        if mark.clean {
+            driver.files.finish(log)?;
+            self.closed(partition, &mark)?;
+        }
+        Ok(())
     }
 
     /// Writes a log's mark. It survives a kill at once, and a power loss after [`LogDir::sync_marks`].

@@ -21,7 +21,7 @@ use crate::disk::report::{RecoveryReport, Shutdown};
 use crate::disk::{Disk, DiskError, DiskErrorKind};
 use crate::epoch::LeaderEpoch;
 use crate::id::TopicPartition;
-use crate::log::{Closing, ConfigError, Effect, Log, LogConfig};
+use crate::log::{ConfigError, Effect, Log, LogConfig};
 use crate::offset::Offset;
 use crate::time::Timestamp;
 
@@ -232,11 +232,7 @@ impl<D: Disk> LogFile<D> {
         self.log.write_out(&mut effects);
         self.log.flush(&mut effects);
         self.run(effects)?;
-        let mark = self.log.mark(Closing::Closed);
-        if mark.clean {
-            self.driver.files.finish(&self.log)?;
-            self.dir.closed(&self.partition, &mark)?;
-        }
+        self.dir.close_log(&self.log, self.driver, &self.partition)?;
         Ok(self.dir)
     }
 

@@ -32,6 +32,13 @@ pub struct FetchPartition {
     pub current_leader_epoch: Option<LeaderEpoch>,
 }
 
+impl FetchPartition {
+    /// At most a mebibyte from an offset on, in whatever reign: Kafka's `max.partition.fetch.bytes`.
+    pub const fn new(partition: TopicPartition, fetch_offset: Offset) -> Self {
+        Self { partition, fetch_offset, bytes_max: 1 << 20, current_leader_epoch: None }
+    }
+}
+
 /// How far a client sees.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub enum IsolationLevel {

@@ -129,7 +129,11 @@ impl Partition {
     }
 
     /// What there is now, whether or not it is enough.
-    fn look(&self, fetch: &Fetch) -> Result<Fetched, PartitionFetchError> {
+    ///
+    /// # Errors
+    ///
+    /// [`PartitionFetchError`].
+    pub fn look(&self, fetch: &Fetch) -> Result<Fetched, PartitionFetchError> {
         let diverging = self.check_fetch(fetch)?;
         let plan = match diverging {
             Some(_) => ReadPlan::Nothing,

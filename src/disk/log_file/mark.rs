@@ -31,11 +31,7 @@ impl<D: Disk> LogFile<D> {
     /// Writes the mark; it may trail.
     pub(super) fn note_mark(&mut self) -> Result<(), DiskError> {
         let mark = self.log.mark(Closing::Open);
-        match self.dir.write_mark(&self.partition, &mark) {
-            // The mark trails; it is written again with the next flush.
-            Err(error) if error.kind == DiskErrorKind::NoSpace => Ok(()),
-            outcome => outcome,
-        }
+        self.dir.note_mark(&self.partition, &mark)
     }
 
     /// Writes the mark, which must not trail now.
@@ -46,11 +42,9 @@ impl<D: Disk> LogFile<D> {
 
     /// Writes the mark and makes it durable, for what comes next relies on it. A failed sync poisons the log: what it says
     /// and what its files say must not part.
-    ///
-    /// It is written twice, into both copies: should one rot, the other must not tell of segments that are gone.
     pub(in crate::disk) fn settle_mark(&mut self) -> Result<(), DiskError> {
-        let mut once = || self.write_mark().and_then(|()| self.dir.sync_marks());
-        match once().and_then(|()| once()) {
+        let mark = self.log.mark(Closing::Open);
+        match self.dir.settle_mark(&self.partition, &mark) {
             Err(error) if error.kind != DiskErrorKind::NoSpace => {
                 self.log.give_up(format!("the flushed mark could not be written: {error}"));
                 Err(self.lanes.break_off(error))

@@ -1,0 +1,206 @@
+//! Carrying a fetch to its partitions: what they have together has to be enough, or it waits at all of them.
+
+use std::collections::BTreeMap;
+
+use crate::broker::asked::Pending;
+use crate::broker::io::{Body, FileRead, Output, RequestId};
+use crate::broker::refuse::unknown_partition;
+use crate::broker::{Broker, Due, errors};
+use crate::id::TopicPartition;
+use crate::log::{Isolation, ReadPlan};
+use crate::message::{
+    self, AbortedTransaction, Answer, FetchPartition, Fetched, IsolationLevel, PartitionAnswer, Response,
+};
+use crate::partition::{self, PartitionFetchError, Waiter};
+use crate::time::Instant;
+use crate::timer::TimerId;
+
+/// A fetch that waits.
+#[derive(Clone, Debug)]
+pub(super) struct FetchPending {
+    fetch: message::Fetch,
+    deadline: Instant,
+    timer: TimerId,
+}
+
+/// What has come of waiting.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Parked {
+    Waits,
+    /// A partition has more than was found, and what was found is all that fits.
+    IsServed,
+}
+
+/// What a look at all partitions has brought.
+struct Look {
+    answers: Vec<PartitionAnswer<Fetched<Body>>>,
+    bytes: u64,
+    /// How much each partition had.
+    each: BTreeMap<TopicPartition, u32>,
+    failed: bool,
+}
+
+impl Broker {
+    pub(super) fn on_fetch(&mut self, now: Instant, id: RequestId, fetch: message::Fetch) {
+        let deadline = now.after(u64::from(fetch.wait_max_ms));
+        let timer = self.wheel.insert(deadline, Due::Fetch(id));
+        self.serve(now, id, FetchPending { fetch, deadline, timer });
+    }
+
+    /// One of the partitions where a fetch waits has more, or something to say.
+    pub(super) fn on_fetched(&mut self, waiter: Waiter) {
+        if let Some(wait) = self.forget(waiter) {
+            self.woken.insert(wait.request);
+        }
+    }
+
+    /// Looks again for a fetch that was woken, or whose time is over.
+    pub(super) fn retry(&mut self, now: Instant, id: RequestId) {
+        if let Some(Pending::Fetch(pending)) = self.asked.requests.remove(&id) {
+            self.unpark(id);
+            self.serve(now, id, pending);
+        }
+    }
+
+    /// Answers if there is enough, or the time is over, or a partition says that there is more than fits; else it waits.
+    fn serve(&mut self, now: Instant, id: RequestId, pending: FetchPending) {
+        let look = self.look(&pending.fetch);
+        let is_enough = look.bytes >= u64::from(pending.fetch.bytes_min) || look.failed;
+        let is_over = pending.deadline <= now || pending.fetch.partitions.is_empty();
+        if !is_enough && !is_over && self.park(now, id, &pending.fetch, &look) == Parked::Waits {
+            self.asked.requests.insert(id, Pending::Fetch(pending));
+            return;
+        }
+        self.drop_fetch(id, &pending);
+        self.outputs.push_back(Output::Respond { id, response: Response::Fetch(look.answers) });
+    }
+
+    /// Nobody waits for the fetch any more.
+    pub(super) fn drop_fetch(&mut self, id: RequestId, pending: &FetchPending) {
+        self.wheel.cancel(pending.timer);
+        self.unpark(id);
+    }
+
+    /// What all partitions have now. The first that has anything gives a batch however large, the others what there is
+    /// still room for.
+    fn look(&self, fetch: &message::Fetch) -> Look {
+        let mut look = Look { answers: Vec::new(), bytes: 0, each: BTreeMap::new(), failed: false };
+        for part in &fetch.partitions {
+            let left = u64::from(fetch.bytes_max).saturating_sub(look.bytes).min(u64::from(part.bytes_max)) as u32;
+            let found = self.look_at(fetch, part, left);
+            let result = match found {
+                Ok(found) => {
+                    // Only the first batch of all may be larger than there is room for.
+                    let (body, bytes) = self.body(&part.partition, &found, isolation(fetch.isolation));
+                    let fits = look.bytes == 0 || bytes <= left;
+                    let (body, bytes) = if fits { (body, bytes) } else { (Body::Nothing, 0) };
+                    look.bytes += u64::from(bytes);
+                    look.each.insert(part.partition.clone(), bytes);
+                    look.failed |= found.diverging.is_some();
+                    Ok(fetched(&found, body))
+                }
+                Err(error) => {
+                    look.failed = true;
+                    Err(error)
+                }
+            };
+            look.answers.push(Answer { of: part.partition.clone(), result });
+        }
+        look
+    }
+
+    fn look_at(
+        &self,
+        fetch: &message::Fetch,
+        part: &FetchPartition,
+        bytes_max: u32,
+    ) -> Result<partition::Fetched, message::RequestError> {
+        let host = self.hosts.get(&part.partition).ok_or_else(|| unknown_partition(&part.partition))?;
+        let question = question(Waiter(0), fetch, part, bytes_max);
+        host.look(&question).map_err(|error: PartitionFetchError| errors::fetch(&error))
+    }
+
+    pub(super) fn body(
+        &self,
+        partition: &TopicPartition,
+        found: &partition::Fetched,
+        isolation: Isolation,
+    ) -> (Body, u32) {
+        match &found.plan {
+            ReadPlan::Nothing => (Body::Nothing, 0),
+            ReadPlan::Cached(batches) => {
+                let bytes = batches.iter().map(|batch| u64::from(batch.size())).sum::<u64>();
+                (Body::Batches(batches.clone()), u32::try_from(bytes).unwrap_or(u32::MAX))
+            }
+            ReadPlan::File(span) => {
+                let Some(facts) = self.span_facts(partition, span) else { return (Body::Nothing, 0) };
+                // What is in a file is taken for as much as was asked for: who reads it will see.
+                let bytes = span.bytes_max.min(span.end - span.position.min(span.end));
+                let (partition, span) = (partition.clone(), *span);
+                (Body::File(Box::new(FileRead { partition, span, facts, isolation })), bytes)
+            }
+        }
+    }
+
+    /// Waits at every partition until it has more than now. With one alone it is known how much more is enough.
+    fn park(&mut self, now: Instant, id: RequestId, fetch: &message::Fetch, look: &Look) -> Parked {
+        let is_alone = fetch.partitions.len() == 1;
+        for (index, part) in fetch.partitions.iter().enumerate() {
+            let more = look.each.get(&part.partition).map_or(1, |bytes| bytes.saturating_add(1));
+            let bytes_min = if is_alone { fetch.bytes_min } else { more };
+            let waiter = self.asked.wait(id, index, &part.partition);
+            let question =
+                partition::Fetch { bytes_min, ..question(waiter, fetch, part, fetch.bytes_max.max(bytes_min)) };
+            match self.hosts.get_mut(&part.partition) {
+                Some(host) => host.fetch(now, question, &mut self.effects),
+                None => drop(self.asked.remove(waiter)),
+            }
+            self.carry(&part.partition);
+        }
+        if self.woken.remove(&id) { Parked::IsServed } else { Parked::Waits }
+    }
+
+    fn unpark(&mut self, id: RequestId) {
+        for waiter in self.asked.waiters_of(id) {
+            if let Some(wait) = self.forget(waiter)
+                && let Some(host) = self.hosts.get_mut(&wait.partition)
+            {
+                host.cancel(waiter);
+            }
+        }
+    }
+}
+
+fn question(waiter: Waiter, fetch: &message::Fetch, part: &FetchPartition, bytes_max: u32) -> partition::Fetch {
+    partition::Fetch {
+        waiter,
+        from: part.fetch_offset,
+        bytes_max,
+        bytes_min: 0,
+        deadline: None,
+        isolation: isolation(fetch.isolation),
+        leader_epoch: part.current_leader_epoch,
+        last_fetched_epoch: None,
+    }
+}
+
+pub(super) fn fetched(found: &partition::Fetched, body: Body) -> Fetched<Body> {
+    let aborted = found
+        .aborted
+        .iter()
+        .map(|aborted| AbortedTransaction { first_offset: aborted.first_offset, producer_id: aborted.producer_id });
+    Fetched {
+        high_watermark: found.high_watermark,
+        last_stable_offset: found.last_stable_offset,
+        log_start_offset: found.log_start_offset,
+        aborted: aborted.collect(),
+        body,
+    }
+}
+
+pub(super) const fn isolation(level: IsolationLevel) -> Isolation {
+    match level {
+        IsolationLevel::ReadUncommitted => Isolation::HighWatermark,
+        IsolationLevel::ReadCommitted => Isolation::ReadCommitted,
+    }
+}

@@ -1,0 +1,197 @@
+//! What goes into a node and what comes out of it.
+
+use crate::id::TopicPartition;
+use crate::log::{self, FileId, FlushedMark, Isolation, Log, OpFailure, OpSeq, Span, SpanFacts, SyncId};
+use crate::message::{ListedOffset, Request, RequestError, Response};
+use crate::partition::{LeadError, PartitionConfig, PartitionFacts, Reign, StopReason, TimeSearch, Waiter};
+use crate::record::{Batch, Checked};
+use crate::time::Timestamp;
+
+/// The asker's number for a request. One that is not answered yet is not to be used again.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct RequestId(pub u64);
+
+/// What happens to a node.
+#[derive(Debug)]
+pub enum Input {
+    /// Somebody asks for something. It is answered by [`Output::Respond`] with the same number, once; a produce that wants
+    /// no acknowledgement never is.
+    Request {
+        /// The asker's number for it.
+        id: RequestId,
+        /// The time of day, for the records of a produce.
+        date: Timestamp,
+        /// What is asked for. Batches were checked outside.
+        request: Request<Checked>,
+    },
+    /// Whoever asked this has gone: nobody waits for the answer. What was appended stays.
+    Cancel(RequestId),
+    /// This node holds and leads a partition from now on.
+    Host(Box<Host>),
+    /// It does so no more: whoever waits is told why. [`StopReason::Closed`] also has all that is in memory written and
+    /// flushed first. The partition stays, for its reports, until it is released.
+    Stop {
+        /// Which one.
+        partition: TopicPartition,
+        /// Why.
+        reason: StopReason,
+    },
+    /// The partition is forgotten. Whoever still waits is answered first.
+    Release(TopicPartition),
+    /// What has come of an [`Output::Disk`].
+    Disk {
+        /// Of which partition.
+        partition: TopicPartition,
+        /// What has come of it.
+        report: DiskReport,
+    },
+    /// What an [`Output::Find`] has found.
+    Found {
+        /// Its number.
+        waiter: Waiter,
+        /// The record, or none; or why it could not be looked for.
+        result: Result<Option<ListedOffset>, RequestError>,
+    },
+    /// Time to let go of what retention does not keep, and of producers that have long been idle.
+    Upkeep {
+        /// Of which partition.
+        partition: TopicPartition,
+        /// The time of day.
+        date: Timestamp,
+    },
+    /// All that is appended to the partition so far is to be brought to disk.
+    Flush(TopicPartition),
+    /// Time has passed, or [`Output::Again`] has asked for it.
+    Wake,
+}
+
+/// A partition that a node is to hold.
+#[derive(Debug)]
+pub struct Host {
+    /// Its log, as its opening has left it.
+    pub log: Log,
+    /// Which partition it is.
+    pub facts: PartitionFacts,
+    /// The reign in which this node leads it.
+    pub reign: Reign,
+    /// Its settings.
+    pub config: PartitionConfig,
+}
+
+/// What a node wants of its driver.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Do this to the files of a partition, and report it by [`Input::Disk`]. Those of one partition are put into its lanes
+    /// in the order in which they come out.
+    Disk {
+        /// Of which partition.
+        partition: TopicPartition,
+        /// What to do.
+        wish: DiskWish,
+    },
+    /// Answer the asker.
+    Respond {
+        /// Its number.
+        id: RequestId,
+        /// The answer.
+        response: Response<Body>,
+    },
+    /// A produce that wants no answer was refused. To be counted.
+    Refused {
+        /// Where.
+        partition: TopicPartition,
+        /// Why.
+        error: RequestError,
+    },
+    /// Look for a record by its date, in the files, and report by [`Input::Found`].
+    Find {
+        /// The number of this.
+        waiter: Waiter,
+        /// In which partition.
+        partition: TopicPartition,
+        /// Where and what. [`Broker::span_facts`](super::Broker::span_facts) has what it takes to read there.
+        search: TimeSearch,
+    },
+    /// The partition could not be taken, and its log was dropped.
+    NotHosted {
+        /// Which one.
+        partition: TopicPartition,
+        /// Why.
+        error: NotHosted,
+    },
+    /// There is more to do than one input may: give it [`Input::Wake`] soon.
+    Again,
+}
+
+/// Why a partition was not taken.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotHosted {
+    /// It cannot be led.
+    #[error(transparent)]
+    Lead(#[from] LeadError),
+    /// It is here already.
+    #[error("the partition is here already")]
+    Twice,
+}
+
+/// What to do to the files of one partition; see [`partition::Effect`](crate::partition::Effect), which says it in full.
+#[derive(Clone, Debug)]
+pub enum DiskWish {
+    /// An op, a flush or a removal.
+    Log(log::Effect),
+    /// Space.
+    Reserve {
+        /// Which file.
+        file: FileId,
+        /// How long it is about to become.
+        needed: u32,
+        /// How much would be good to have.
+        wanted: u32,
+    },
+    /// A flushed mark, to be durable before what comes out behind it.
+    Mark(Box<FlushedMark>),
+}
+
+/// What has come of a [`DiskWish`].
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum DiskReport {
+    /// All ops up to this one are performed.
+    Done(OpSeq),
+    /// This op was not, nor any behind it.
+    Failed(OpSeq, OpFailure),
+    /// The flush has succeeded.
+    Synced(SyncId),
+    /// The flush has failed, and why.
+    SyncFailed(SyncId, String),
+    /// Space is reserved up to so many bytes.
+    Reserved(FileId, u32),
+    /// Not even what was needed could be reserved.
+    ReserveFailed(u32, OpFailure),
+    /// A mark could not be written, for another reason than that there is no space.
+    MarkFailed(String),
+}
+
+/// What a fetch is answered with: the batches, or where they are.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// Nothing to read.
+    Nothing,
+    /// The very batches that were appended.
+    Batches(Vec<Batch>),
+    /// To be read by whoever is answered, with no lock held.
+    File(Box<FileRead>),
+}
+
+/// A read that is planned and not done.
+#[derive(Clone, Debug)]
+pub struct FileRead {
+    /// From which partition.
+    pub partition: TopicPartition,
+    /// From which place. If it turns out to hold nothing, [`Broker::fetch_behind`](super::Broker::fetch_behind) plans on.
+    pub span: Span,
+    /// What it takes to read it.
+    pub facts: SpanFacts,
+    /// How far the reader may see.
+    pub isolation: Isolation,
+}

@@ -1,0 +1,325 @@
+//! One node, as a state machine: it carries things between the machines that decide and the driver that performs.
+//!
+//! A [`Broker`] owns the partitions that this node holds and the wheel with everybody's deadlines. It is given what
+//! happens, [`Input`], and leaves what is to be done, [`Output`]: after each [`Broker::handle`], drain
+//! [`Broker::poll_output`] before the next, and call [`Broker::handle`] with [`Input::Wake`] when
+//! [`Broker::next_deadline`] has come. It opens no file, starts no thread and asks no clock, so that who drives it may have
+//! one lock around it, or no thread at all.
+//!
+//! - May use: the newtypes, `timer`, `record`, `log`, `partition`, `message`.
+//! - Must not know: files, threads, clocks; and no rule: whatever is decided is decided by the machine that it is carried
+//!   to.
+//! - Always true: each request is answered once; whoever waits has a deadline on the wheel or is answered when its
+//!   partition stops; outputs of one partition's disk come out in the order of its effects.
+
+mod asked;
+mod errors;
+mod fetch;
+mod io;
+mod offsets;
+mod produce;
+mod refuse;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+pub use io::{Body, DiskReport, DiskWish, FileRead, Host, Input, NotHosted, Output, RequestId};
+
+use asked::{Asked, Pending, Wait};
+use refuse::{refuse_all, unknown_partition};
+
+use crate::id::TopicPartition;
+use crate::log::{Span, SpanFacts};
+use crate::message::{Described, Fetched, Request, Response};
+use crate::partition::{Effect, Partition, StopReason, Waiter};
+use crate::record::Checked;
+use crate::time::{Instant, Timestamp};
+use crate::timer::{Advance, TimingWheel};
+
+/// How many steps of the wheel one input takes at most.
+const DEADLINES_MAX: usize = 256;
+
+/// One node (see the [room](self)).
+#[derive(Debug, Default)]
+pub struct Broker {
+    hosts: BTreeMap<TopicPartition, Partition>,
+    wheel: TimingWheel<Due>,
+    asked: Asked,
+    /// Partitions that have more to do than one call may.
+    behind: BTreeSet<TopicPartition>,
+    /// Fetches that may have enough now.
+    woken: BTreeSet<RequestId>,
+    outputs: VecDeque<Output>,
+    /// Kept so that not every input allocates them.
+    effects: Vec<Effect>,
+    due: Vec<Due>,
+}
+
+/// Whose deadline has come.
+#[derive(Clone, Copy, Debug)]
+enum Due {
+    Waiter(Waiter),
+    Fetch(RequestId),
+}
+
+impl Broker {
+    /// A node that holds nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes in what has happened. What is to be done about it is left for [`Broker::poll_output`].
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        self.expire(now);
+        match input {
+            Input::Request { id, date, request } => self.on_request(now, date, id, request),
+            Input::Cancel(id) => self.on_cancel(id),
+            Input::Host(host) => self.on_host(*host),
+            Input::Stop { partition, reason } => self.on_stop(&partition, reason),
+            Input::Release(partition) => self.on_release(now, &partition),
+            Input::Disk { partition, report } => self.on_report(&partition, report),
+            Input::Found { waiter, result } => self.on_found(waiter, result),
+            Input::Upkeep { partition, date } => self.with_host(&partition, |host, effects| {
+                host.retain(date, effects);
+                host.expire_producers(date);
+            }),
+            Input::Flush(partition) => self.with_host(&partition, Partition::flush),
+            Input::Wake => self.catch_up(),
+        }
+        self.retry_woken(now);
+    }
+
+    /// The next thing to be done, in order; `None` if there is nothing more until the next input.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to give it [`Input::Wake`]. To do so earlier is harmless.
+    pub fn next_deadline(&mut self) -> Option<Instant> {
+        self.wheel.next_deadline()
+    }
+
+    /// A partition that this node holds.
+    pub fn partition(&self, partition: &TopicPartition) -> Option<&Partition> {
+        self.hosts.get(partition)
+    }
+
+    /// The partitions that this node holds.
+    pub fn partitions(&self) -> impl Iterator<Item = &TopicPartition> {
+        self.hosts.keys()
+    }
+
+    /// How many parts of requests wait for something.
+    pub fn waiting(&self) -> usize {
+        self.asked.waiting()
+    }
+
+    /// What the reader of a span has to know of its log; `None` if the partition is not here any more.
+    pub fn span_facts(&self, partition: &TopicPartition, span: &Span) -> Option<SpanFacts> {
+        Some(self.hosts.get(partition)?.log().span_facts(span))
+    }
+
+    /// Plans on behind a read that has found nothing in its place: compaction, or a gap. `None`: there is nothing behind it
+    /// either, or the partition is not here any more.
+    pub fn fetch_behind(&self, read: &FileRead) -> Option<Fetched<Body>> {
+        let FileRead { partition, span, isolation, .. } = read;
+        let found = self.hosts.get(partition)?.fetch_behind(span, *isolation)?;
+        let body = self.body(partition, &found, *isolation).0;
+        Some(fetch::fetched(&found, body))
+    }
+
+    fn on_request(&mut self, now: Instant, date: Timestamp, id: RequestId, request: Request<Checked>) {
+        let (controller, coordinator) = (refuse::no_controller(), refuse::no_coordinator());
+        let response = match request {
+            Request::Produce(request) => return self.on_produce(now, date, id, request),
+            Request::Fetch(request) => return self.on_fetch(now, id, request),
+            Request::ListOffsets(request) => return self.on_list_offsets(id, &request),
+            Request::DeleteRecords(request) => return self.on_delete_records(id, request),
+            Request::CreateTopics(request) => {
+                Response::CreateTopics(refuse_all(request.topics.into_iter().map(|topic| topic.name), &controller))
+            }
+            Request::DeleteTopics(request) => Response::DeleteTopics(refuse_all(request.topics, &controller)),
+            Request::CreatePartitions(request) => {
+                Response::CreatePartitions(refuse_all(request.topics.into_iter().map(|topic| topic.name), &controller))
+            }
+            Request::AlterConfigs(request) => {
+                Response::AlterConfigs(refuse_all(request.topics.into_iter().map(|(name, _)| name), &controller))
+            }
+            Request::DescribeConfigs(request) => {
+                Response::DescribeConfigs(refuse_all(request.topics.into_iter().map(|(name, _)| name), &controller))
+            }
+            Request::DescribeTopics(request) => Response::DescribeTopics(Described {
+                cluster_id: String::new(),
+                brokers: Vec::new(),
+                controller: None,
+                topics: refuse_all(request.topics.unwrap_or_default(), &controller),
+            }),
+            Request::InitProducerId(_) => Response::InitProducerId(Err(controller)),
+            Request::OffsetCommit(request) => {
+                let partitions = request.partitions.into_iter().map(|part| part.partition);
+                Response::OffsetCommit(refuse_all(partitions, &coordinator))
+            }
+            Request::OffsetFetch(request) => {
+                Response::OffsetFetch(refuse_all(request.partitions.unwrap_or_default(), &coordinator))
+            }
+        };
+        self.outputs.push_back(Output::Respond { id, response });
+    }
+
+    fn on_cancel(&mut self, id: RequestId) {
+        match self.asked.requests.remove(&id) {
+            Some(Pending::Fetch(pending)) => self.drop_fetch(id, &pending),
+            Some(Pending::Produce(_) | Pending::ListOffsets(_)) | None => {
+                for waiter in self.asked.waiters_of(id) {
+                    self.forget_at_host(waiter);
+                }
+            }
+        }
+    }
+
+    fn on_host(&mut self, host: Host) {
+        let partition = host.facts.partition.clone();
+        if self.hosts.contains_key(&partition) {
+            return self.outputs.push_back(Output::NotHosted { partition, error: NotHosted::Twice });
+        }
+        match Partition::lead(host.log, host.facts, host.reign, host.config, &mut self.effects) {
+            Ok(led) => {
+                self.hosts.insert(partition.clone(), led);
+                self.carry(&partition);
+            }
+            Err(error) => {
+                self.effects.clear();
+                self.outputs.push_back(Output::NotHosted { partition, error: error.into() });
+            }
+        }
+    }
+
+    fn on_stop(&mut self, partition: &TopicPartition, reason: StopReason) {
+        self.with_host(partition, |host, effects| match reason {
+            StopReason::Closed => host.close(effects),
+            StopReason::Resigned | StopReason::Deleted => host.stop(reason, effects),
+        });
+    }
+
+    fn on_release(&mut self, now: Instant, partition: &TopicPartition) {
+        self.on_stop(partition, StopReason::Resigned);
+        while self.behind.remove(partition) {
+            self.with_host(partition, Partition::proceed);
+        }
+        self.retry_woken(now);
+        self.hosts.remove(partition);
+        // What was looked for in its files is not found any more.
+        for waiter in self.asked.waiters_at(partition) {
+            self.on_found(waiter, Err(unknown_partition(partition)));
+        }
+    }
+
+    fn on_report(&mut self, partition: &TopicPartition, report: DiskReport) {
+        self.with_host(partition, |host, effects| match report {
+            DiskReport::Done(last) => host.done(last, effects),
+            DiskReport::Failed(op, why) => host.failed(op, why, effects),
+            DiskReport::Synced(id) => host.synced(id, effects),
+            DiskReport::SyncFailed(id, why) => host.sync_failed(id, &why, effects),
+            DiskReport::Reserved(file, len) => host.reserved(file, len, effects),
+            DiskReport::ReserveFailed(needed, why) => host.reserve_failed(needed, why, effects),
+            DiskReport::MarkFailed(why) => host.mark_failed(&why, effects),
+        });
+    }
+
+    /// Lets those partitions go on that have more to do.
+    fn catch_up(&mut self) {
+        for partition in std::mem::take(&mut self.behind) {
+            self.with_host(&partition, Partition::proceed);
+        }
+    }
+
+    /// Hands out the deadlines that have come.
+    fn expire(&mut self, now: Instant) {
+        let mut due = std::mem::take(&mut self.due);
+        if self.wheel.advance_at_most(now, DEADLINES_MAX, &mut due) == Advance::More {
+            self.outputs.push_back(Output::Again);
+        }
+        for due in due.drain(..) {
+            match due {
+                Due::Fetch(id) => drop(self.woken.insert(id)),
+                Due::Waiter(waiter) => {
+                    let Some(wait) = self.asked.get_mut(waiter) else { continue };
+                    wait.timer = None;
+                    let partition = wait.partition.clone();
+                    self.with_host(&partition, |host, effects| host.expire(now, waiter, effects));
+                }
+            }
+        }
+        self.due = due;
+    }
+
+    fn retry_woken(&mut self, now: Instant) {
+        for id in std::mem::take(&mut self.woken) {
+            self.retry(now, id);
+        }
+    }
+
+    fn with_host(&mut self, partition: &TopicPartition, change: impl FnOnce(&mut Partition, &mut Vec<Effect>)) {
+        if let Some(host) = self.hosts.get_mut(partition) {
+            change(host, &mut self.effects);
+            self.carry(partition);
+        }
+    }
+
+    /// Carries what a partition wants to where it belongs.
+    fn carry(&mut self, partition: &TopicPartition) {
+        let mut effects = std::mem::take(&mut self.effects);
+        for effect in effects.drain(..) {
+            let disk = |wish| Output::Disk { partition: partition.clone(), wish };
+            match effect {
+                Effect::Disk(effect) => self.outputs.push_back(disk(DiskWish::Log(effect))),
+                Effect::Reserve { file, needed, wanted } => {
+                    self.outputs.push_back(disk(DiskWish::Reserve { file, needed, wanted }));
+                }
+                Effect::Mark(mark) => self.outputs.push_back(disk(DiskWish::Mark(mark))),
+                Effect::Produced { waiter, result } => self.on_produced(waiter, result),
+                Effect::Fetched { waiter, .. } => self.on_fetched(waiter),
+                Effect::Refused { error, .. } => {
+                    let (partition, error) = (partition.clone(), errors::produce(&error));
+                    self.outputs.push_back(Output::Refused { partition, error });
+                }
+                Effect::Wait { waiter, deadline } => self.on_wait(waiter, deadline),
+                Effect::Settled { waiter } => self.settle(waiter),
+                Effect::Again => {
+                    self.behind.insert(partition.clone());
+                    self.outputs.push_back(Output::Again);
+                }
+            }
+        }
+        self.effects = effects;
+    }
+
+    fn on_wait(&mut self, waiter: Waiter, deadline: Instant) {
+        self.settle(waiter);
+        let timer = self.wheel.insert(deadline, Due::Waiter(waiter));
+        match self.asked.get_mut(waiter) {
+            Some(wait) => wait.timer = Some(timer),
+            None => drop(self.wheel.cancel(timer)),
+        }
+    }
+
+    /// The deadline of a waiter is not needed any more.
+    fn settle(&mut self, waiter: Waiter) {
+        if let Some(timer) = self.asked.get_mut(waiter).and_then(|wait| wait.timer.take()) {
+            self.wheel.cancel(timer);
+        }
+    }
+
+    /// Nobody waits under this number any more.
+    fn forget(&mut self, waiter: Waiter) -> Option<Wait> {
+        self.settle(waiter);
+        self.asked.remove(waiter)
+    }
+
+    fn forget_at_host(&mut self, waiter: Waiter) {
+        if let Some(wait) = self.forget(waiter)
+            && let Some(host) = self.hosts.get_mut(&wait.partition)
+        {
+            host.cancel(waiter);
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Carrying questions for offsets to their partitions, and wishes to move log starts.
+
+use crate::broker::asked::{Gather, Pending};
+use crate::broker::fetch::isolation;
+use crate::broker::io::{Output, RequestId};
+use crate::broker::refuse::unknown_partition;
+use crate::broker::{Broker, errors};
+use crate::message::{self, Answer, DeleteBefore, ListPartition, RequestError, Response};
+use crate::offset::Offset;
+use crate::partition::{self, DeleteTo, ListedOffset, Waiter};
+
+impl Broker {
+    pub(super) fn on_list_offsets(&mut self, id: RequestId, request: &message::ListOffsets) {
+        let names = request.partitions.iter().map(|part| part.partition.clone());
+        self.asked.requests.insert(id, Pending::ListOffsets(Gather::new(names)));
+        for (index, part) in request.partitions.iter().enumerate() {
+            let waiter = self.asked.wait(id, index, &part.partition);
+            match self.list_offset(request.isolation, part) {
+                Ok(ListedOffset::Known { offset, leader_epoch }) => {
+                    let known = message::ListedOffset { offset, timestamp: None, leader_epoch };
+                    self.on_found(waiter, Ok(Some(known)));
+                }
+                Ok(ListedOffset::Search(search)) => {
+                    let partition = part.partition.clone();
+                    self.outputs.push_back(Output::Find { waiter, partition, search });
+                }
+                Err(error) => self.on_found(waiter, Err(error)),
+            }
+        }
+        self.maybe_respond(id);
+    }
+
+    fn list_offset(&self, level: message::IsolationLevel, part: &ListPartition) -> Result<ListedOffset, RequestError> {
+        let host = self.hosts.get(&part.partition).ok_or_else(|| unknown_partition(&part.partition))?;
+        let query = partition::ListOffsets {
+            spec: spec(part.at),
+            isolation: isolation(level),
+            leader_epoch: part.current_leader_epoch,
+        };
+        host.list_offsets(&query).map_err(|error| errors::list_offsets(&error))
+    }
+
+    pub(super) fn on_found(&mut self, waiter: Waiter, result: Result<Option<message::ListedOffset>, RequestError>) {
+        let Some(wait) = self.forget(waiter) else { return };
+        if let Some(Pending::ListOffsets(gather)) = self.asked.requests.get_mut(&wait.request) {
+            gather.answer(wait.index, result);
+        }
+        self.maybe_respond(wait.request);
+    }
+
+    pub(super) fn on_delete_records(&mut self, id: RequestId, request: message::DeleteRecords) {
+        let mut answers = Vec::with_capacity(request.partitions.len());
+        for (partition, before) in request.partitions {
+            let result = match self.hosts.get_mut(&partition) {
+                Some(host) => delete_records(host, before, &mut self.effects),
+                None => Err(unknown_partition(&partition)),
+            };
+            self.carry(&partition);
+            answers.push(Answer { of: partition, result });
+        }
+        self.outputs.push_back(Output::Respond { id, response: Response::DeleteRecords(answers) });
+    }
+}
+
+fn delete_records(
+    host: &mut partition::Partition,
+    before: DeleteBefore,
+    effects: &mut Vec<partition::Effect>,
+) -> Result<Offset, RequestError> {
+    let to = match before {
+        DeleteBefore::HighWatermark => DeleteTo::HighWatermark,
+        DeleteBefore::Offset(offset) => DeleteTo::Offset(offset),
+    };
+    host.delete_records(to, effects).map_err(|error| errors::delete_records(&error))
+}
+
+const fn spec(spec: message::OffsetSpec) -> partition::OffsetSpec {
+    match spec {
+        message::OffsetSpec::Earliest => partition::OffsetSpec::Earliest,
+        message::OffsetSpec::Latest => partition::OffsetSpec::Latest,
+        message::OffsetSpec::MaxTimestamp => partition::OffsetSpec::MaxTimestamp,
+        message::OffsetSpec::At(timestamp) => partition::OffsetSpec::At(timestamp),
+    }
+}

@@ -1,0 +1,106 @@
+//! Carrying a produce to its partitions, and their answers back.
+
+use crate::broker::asked::{Gather, Pending};
+use crate::broker::io::{Output, RequestId};
+use crate::broker::refuse::unknown_partition;
+use crate::broker::{Broker, errors};
+use crate::log::Appended;
+use crate::message::{self, Produced, RequestError, Response};
+use crate::partition::{self, ProduceError, Waiter};
+use crate::record::Checked;
+use crate::time::{Instant, Timestamp};
+
+impl Broker {
+    pub(super) fn on_produce(
+        &mut self,
+        now: Instant,
+        date: Timestamp,
+        id: RequestId,
+        request: message::Produce<Checked>,
+    ) {
+        let acks = acks(request.acks);
+        let wants_answer = acks != partition::Acks::None;
+        let deadline = wants_answer.then(|| now.after(u64::from(request.timeout_ms)));
+        if wants_answer {
+            let names = request.partitions.iter().map(|part| part.partition.clone());
+            self.asked.requests.insert(id, Pending::Produce(Gather::new(names)));
+        }
+        for (index, part) in request.partitions.into_iter().enumerate() {
+            let waiter = if wants_answer { self.asked.wait(id, index, &part.partition) } else { self.asked.number() };
+            let Some(host) = self.hosts.get_mut(&part.partition) else {
+                let error = unknown_partition(&part.partition);
+                if wants_answer {
+                    self.answer_produce(waiter, Err(error));
+                } else {
+                    self.outputs.push_back(Output::Refused { partition: part.partition, error });
+                }
+                continue;
+            };
+            let produce = partition::Produce {
+                waiter,
+                batch: part.batch,
+                acks,
+                durability: durability(request.durability),
+                deadline,
+                expected_offset: part.expected_offset,
+                leader_epoch: None,
+            };
+            host.produce(now, date, produce, &mut self.effects);
+            self.carry(&part.partition);
+        }
+        if wants_answer {
+            self.maybe_respond(id);
+        }
+    }
+
+    pub(super) fn on_produced(&mut self, waiter: Waiter, result: Result<Appended, ProduceError>) {
+        let answer = result.map(|appended| Produced {
+            base_offset: appended.base_offset,
+            log_append_time: appended.append_time,
+            log_start_offset: appended.log_start_offset,
+        });
+        self.answer_produce(waiter, answer.map_err(|error| errors::produce(&error)));
+    }
+
+    fn answer_produce(&mut self, waiter: Waiter, answer: Result<Produced, RequestError>) {
+        // Whoever wants no answer is not in the list.
+        let Some(wait) = self.forget(waiter) else { return };
+        if let Some(Pending::Produce(gather)) = self.asked.requests.get_mut(&wait.request) {
+            gather.answer(wait.index, answer);
+        }
+        self.maybe_respond(wait.request);
+    }
+
+    /// Answers a request whose partitions have all answered.
+    pub(super) fn maybe_respond(&mut self, id: RequestId) {
+        let is_complete = match self.asked.requests.get(&id) {
+            Some(Pending::Produce(gather)) => gather.is_complete(),
+            Some(Pending::ListOffsets(gather)) => gather.is_complete(),
+            Some(Pending::Fetch(_)) | None => false,
+        };
+        if !is_complete {
+            return;
+        }
+        let response = match self.asked.requests.remove(&id) {
+            Some(Pending::Produce(gather)) => Response::Produce(gather.finish()),
+            Some(Pending::ListOffsets(gather)) => Response::ListOffsets(gather.finish()),
+            Some(Pending::Fetch(_)) | None => return,
+        };
+        self.outputs.push_back(Output::Respond { id, response });
+    }
+}
+
+const fn acks(acks: message::Acks) -> partition::Acks {
+    match acks {
+        message::Acks::None => partition::Acks::None,
+        message::Acks::Leader => partition::Acks::Leader,
+        message::Acks::All => partition::Acks::All,
+    }
+}
+
+const fn durability(durability: message::Durability) -> partition::Durability {
+    match durability {
+        message::Durability::Written => partition::Durability::Written,
+        message::Durability::Flushed => partition::Durability::Flushed,
+    }
+}

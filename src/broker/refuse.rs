@@ -1,0 +1,24 @@
+//! Answering what this node does not do, so that the asker can turn to one that does.
+
+use crate::id::TopicPartition;
+use crate::message::{Answer, ErrorCode, RequestError};
+
+/// The same refusal for each.
+pub(super) fn refuse_all<K, T>(of: impl IntoIterator<Item = K>, why: &RequestError) -> Vec<Answer<K, T>> {
+    of.into_iter().map(|of| Answer::refused(of, why.clone())).collect()
+}
+
+/// Groups have no coordinator on this node.
+pub(super) fn no_coordinator() -> RequestError {
+    RequestError::because(ErrorCode::CoordinatorNotAvailable, "this node coordinates no groups")
+}
+
+/// Metadata has no controller on this node.
+pub(super) fn no_controller() -> RequestError {
+    RequestError::because(ErrorCode::NotController, "this node is not the controller")
+}
+
+/// The partition is not here.
+pub(super) fn unknown_partition(partition: &TopicPartition) -> RequestError {
+    RequestError::because(ErrorCode::UnknownTopicOrPartition, format_args!("{partition} is not on this node"))
+}
