@@ -2,6 +2,7 @@
 //! `tests/fuzz_corpus.rs` with the corpus that is kept in `fuzz/corpus/`.
 
 pub mod cli;
+pub mod controller;
 pub mod disk;
 pub mod log_leaves;
 pub mod log_ops;
@@ -17,6 +18,7 @@ pub type Target = (&'static str, fn(&[u8]));
 /// Every target.
 pub const TARGETS: &[Target] = &[
     ("dump_any", cli::dump_any),
+    ("metadata_records", controller::metadata_records),
     ("marks", disk::marks),
     ("sums", disk::sums),
     ("load_offset_index", log_leaves::load_offset_index),
