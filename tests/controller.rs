@@ -11,9 +11,14 @@ mod json;
 use std::collections::BTreeMap;
 
 use ottla::controller::records::{MetadataRecord, QuorumRecord};
-use ottla::controller::{Image, Replayed, Replayer, Resource};
+use ottla::controller::{
+    Candidate, Controller, Ending, Image, Opened, PartitionState, ReplayError, Replayed, Replayer, Resource, Shutdown,
+    Snapshot, Topic,
+};
+use ottla::epoch::LeaderEpoch;
 use ottla::id::{BrokerId, TopicPartition};
 use ottla::offset::Offset;
+use ottla::time::Timestamp;
 use serde_json::Value;
 
 #[test]
@@ -119,4 +124,86 @@ fn the_records_of_an_image_give_the_image() {
     assert_eq!(again, image);
     let partition = TopicPartition::parse("codec-lz4-0").unwrap();
     assert_eq!(again.partition(&partition), image.partition(&partition));
+}
+
+#[test]
+fn kafkas_bootstrap_checkpoint_has_the_records_of_a_new_cluster() {
+    let bytes = golden::bytes_of("clean/bootstrap.checkpoint");
+    let snapshot = Snapshot::parse(&bytes).unwrap();
+    assert_eq!(snapshot.ending, Ending::Footer);
+    let ours = Controller::default().decide_start();
+    // The configuration is not in the file: Kafka adds it when it copies the records into the log.
+    let mut features: Vec<_> = ours.records().iter().filter(|record| record.name() == "FeatureLevel").collect();
+    assert_eq!((features.len(), features[0]), (6, &snapshot.records[0]));
+    let mut theirs: Vec<_> = snapshot.records.iter().collect();
+    features.sort_by_key(|record| record.to_bytes());
+    theirs.sort_by_key(|record| record.to_bytes());
+    assert_eq!(features, theirs);
+}
+
+#[test]
+fn a_snapshot_at_the_end_of_any_batch_and_the_log_behind_it_are_the_whole_log() {
+    let (batches, whole) = (golden::batches(), replayed().image);
+    let mut until = Replayer::new();
+    for batch in &batches {
+        let end = until.end();
+        let image = until.clone().finish().unwrap().image;
+        let bytes = Snapshot::write(&image, LeaderEpoch::new(2), Timestamp::from_millis(1)).unwrap();
+        let read = Snapshot::parse(&bytes).unwrap().image().unwrap();
+        assert_eq!(read, image, "at {end}");
+        let mut behind = Replayer::from_snapshot(read, end);
+        batches.iter().for_each(|batch| behind.push(&batch.clone().into()).unwrap());
+        assert_eq!(behind.finish().unwrap().image, whole, "at {end}");
+        until.push(&batch.clone().into()).unwrap();
+    }
+}
+
+#[test]
+fn a_snapshot_that_ends_inside_a_batch_is_refused() {
+    for batch in golden::batches().into_iter().filter(|batch| batch.record_count() > 1) {
+        let end = batch.base_offset().advance(1);
+        let mut behind = Replayer::from_snapshot(Image::default(), end);
+        let (base_offset, last_offset) = (batch.base_offset(), batch.last_offset());
+        let refused = behind.push(&batch.into());
+        assert_eq!(refused, Err(ReplayError::InsideBatch { end, base_offset, last_offset }));
+    }
+}
+
+#[test]
+fn every_partition_that_kafka_left_without_a_leader_gets_one_again() {
+    let mut replayer = Replayer::new();
+    golden::batches().into_iter().for_each(|batch| replayer.push(&batch.into()).unwrap());
+    let mut controller = Controller::new(replayer).unwrap();
+    let (node, directory) = (BrokerId::new(1), controller.image().brokers().next().unwrap().log_dirs[0]);
+    controller.set_candidates([Candidate::active(node, vec![directory])]);
+    assert!(controller.decide_start().is_empty());
+
+    let opened = |image: &Image| {
+        let partitions =
+            image.topics().flat_map(|topic| topic.partitions().map(move |(number, state)| (topic, number, state)));
+        let one = |(topic, number, state): (&Topic, u32, &PartitionState)| Opened {
+            partition: TopicPartition::new(topic.name().clone(), number).unwrap(),
+            directory,
+            // Kafka's shutdown counts up once more after the last batch.
+            last_epoch: LeaderEpoch::from_i32(state.leader_epoch.as_i32() - 1),
+            shutdown: Shutdown::Clean,
+        };
+        partitions.map(one).collect::<Vec<_>>()
+    };
+    let before = controller.image().clone();
+    let leading = controller.decide_lead(node, &opened(&before));
+    assert_eq!((leading.refused.len(), leading.changes.len()), (0, 1));
+    let batch = leading.changes[0].to_batch(Timestamp::from_millis(1)).unwrap();
+    controller.on_appended(&batch.stamped(controller.end(), None).unwrap().into()).unwrap();
+    controller.on_committed(controller.end());
+    for topic in controller.image().topics() {
+        for (number, state) in topic.partitions() {
+            let old = before.topic(topic.name()).unwrap().partition(number).unwrap();
+            assert_eq!((state.leader, &state.isr[..]), (Some(node), &[node][..]));
+            assert_eq!(Some(state.leader_epoch), old.leader_epoch.next());
+            assert!(state.eligible_leader_replicas.is_empty() && state.last_known_elr.is_empty());
+            assert_eq!(state.leader_recovery, old.leader_recovery, "a clean election neither loses nor makes up");
+        }
+    }
+    assert_eq!(controller.decide_lead(node, &opened(controller.image())).changes, []);
 }

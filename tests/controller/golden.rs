@@ -14,9 +14,14 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/kafka-4.3")
 }
 
+/// A file of the golden directory.
+pub(crate) fn bytes_of(file: &str) -> Bytes {
+    fs::read(root().join(file)).unwrap().into()
+}
+
 /// Every batch of a file, each checked.
-pub(crate) fn batches_of(file: &str) -> Vec<Batch> {
-    let mut bytes = Bytes::from(fs::read(root().join(file)).unwrap());
+fn batches_of(file: &str) -> Vec<Batch> {
+    let mut bytes = bytes_of(file);
     let mut batches = Vec::new();
     while !bytes.is_empty() {
         let batch = Batch::parse(&bytes).unwrap();

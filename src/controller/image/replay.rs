@@ -43,7 +43,7 @@ impl Image {
             MetadataRecord::BrokerRegistrationChange(record) => self.change_registration(record)?,
             MetadataRecord::FenceBroker(record) => self.registered(record.id, record.epoch, |it| it.fenced = true)?,
             MetadataRecord::UnfenceBroker(record) => {
-                self.registered(record.id, record.epoch, |it| it.fenced = false)?
+                self.registered(record.id, record.epoch, |it| it.fenced = false)?;
             }
             MetadataRecord::UnregisterBroker(record) => {
                 Arc::make_mut(&mut self.brokers).remove(&record.broker_id);

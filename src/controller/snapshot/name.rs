@@ -23,8 +23,8 @@ impl SnapshotId {
         if !is_number(end, 20) || !is_number(epoch, 10) {
             return None;
         }
-        let end = i64::from_str_radix(end, 10).ok().and_then(Offset::from_i64)?;
-        let epoch = i32::from_str_radix(epoch, 10).ok().and_then(LeaderEpoch::from_i32)?;
+        let end = end.parse::<i64>().ok().and_then(Offset::from_i64)?;
+        let epoch = epoch.parse::<i32>().ok().and_then(LeaderEpoch::from_i32)?;
         Some(Self { end, epoch })
     }
 
