@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 #[path = "broker/hand.rs"]
+#[expect(dead_code, reason = "another test uses the rest")]
 #[expect(unreachable_pub, reason = "a test has no outside")]
 mod hand;
 

@@ -4,35 +4,40 @@ use std::collections::BTreeMap;
 
 use crate::broker::fetch::FetchPending;
 use crate::broker::io::RequestId;
-use crate::id::TopicPartition;
-use crate::message::{Answer, ListedOffset, PartitionAnswer, Produced, RequestError};
+use crate::id::{TopicName, TopicPartition};
+use crate::message::{Answer, CreatedTopic, ListedOffset, Produced, RequestError, TopicRef};
 use crate::partition::Waiter;
 use crate::timer::TimerId;
 
 /// A request that is not answered yet.
 #[derive(Clone, Debug)]
 pub(super) enum Pending {
-    Produce(Gather<Produced>),
-    ListOffsets(Gather<Option<ListedOffset>>),
+    Produce(Gather<TopicPartition, Produced>),
+    ListOffsets(Gather<TopicPartition, Option<ListedOffset>>),
     Fetch(FetchPending),
+    CreateTopics(Gather<TopicName, CreatedTopic>),
+    DeleteTopics(Gather<TopicRef, ()>),
+    CreatePartitions(Gather<TopicName, ()>),
+    AlterConfigs(Gather<TopicName, ()>),
+    InitProducerId,
 }
 
-/// The answers of a request for several partitions, in its order, as they come in.
+/// The answers of a request for several partitions or topics, in its order, as they come in.
 #[derive(Clone, Debug)]
-pub(super) struct Gather<T> {
-    answers: Vec<(TopicPartition, Option<Result<T, RequestError>>)>,
+pub(super) struct Gather<K, T> {
+    answers: Vec<(K, Option<Result<T, RequestError>>)>,
     missing: usize,
 }
 
-impl<T> Gather<T> {
-    pub(super) fn new(partitions: impl Iterator<Item = TopicPartition>) -> Self {
-        let answers: Vec<_> = partitions.map(|partition| (partition, None)).collect();
+impl<K, T> Gather<K, T> {
+    pub(super) fn new(of: impl Iterator<Item = K>) -> Self {
+        let answers: Vec<_> = of.map(|of| (of, None)).collect();
         Self { missing: answers.len(), answers }
     }
 
     pub(super) fn answer(&mut self, index: usize, answer: Result<T, RequestError>) {
         let (_, slot) = &mut self.answers[index];
-        assert!(slot.is_none(), "a partition has answered twice");
+        assert!(slot.is_none(), "a part has been answered twice");
         *slot = Some(answer);
         self.missing -= 1;
     }
@@ -41,8 +46,8 @@ impl<T> Gather<T> {
         self.missing == 0
     }
 
-    pub(super) fn finish(self) -> Vec<PartitionAnswer<T>> {
-        let answered = |(of, result): (TopicPartition, Option<_>)| Some(Answer { of, result: result? });
+    pub(super) fn finish(self) -> Vec<Answer<K, T>> {
+        let answered = |(of, result): (K, Option<_>)| Some(Answer { of, result: result? });
         self.answers.into_iter().filter_map(answered).collect()
     }
 }

@@ -1,7 +1,8 @@
 //! What goes into a node and what comes out of it.
 
-use crate::id::TopicPartition;
-use crate::log::{self, FileId, FlushedMark, Isolation, Log, OpFailure, OpSeq, Span, SpanFacts, SyncId};
+use crate::controller::{Opened, Uuid};
+use crate::id::{TopicId, TopicPartition};
+use crate::log::{self, FileId, FlushedMark, Isolation, Log, LogConfig, OpFailure, OpSeq, Span, SpanFacts, SyncId};
 use crate::message::{ListedOffset, Request, RequestError, Response};
 use crate::partition::{LeadError, PartitionConfig, PartitionFacts, Reign, StopReason, TimeSearch, Waiter};
 use crate::record::{Batch, Checked};
@@ -61,6 +62,20 @@ pub enum Input {
     },
     /// All that is appended to the partition so far is to be brought to disk.
     Flush(TopicPartition),
+    /// This node is the controller, and its metadata partition is here: what the log of metadata needs first is appended.
+    Start {
+        /// The time of day.
+        date: Timestamp,
+    },
+    /// The logs of these partitions are open. The controller decides who leads them; [`Output::Led`] says it for each.
+    Lead {
+        /// Which ones, and how they were found.
+        opened: Vec<Opened>,
+        /// The time of day.
+        date: Timestamp,
+    },
+    /// A partition of an [`Output::Open`] could not be opened, and will not be: nobody waits for it any more.
+    NotOpened(TopicPartition),
     /// Time has passed, or [`Output::Again`] has asked for it.
     Wake,
 }
@@ -119,8 +134,36 @@ pub enum Output {
         /// Why.
         error: NotHosted,
     },
+    /// Make a partition's log, and give it by [`Input::Host`]; or say [`Input::NotOpened`].
+    Open(Box<Opening>),
+    /// Who leads a partition of [`Input::Lead`] was decided.
+    Led {
+        /// Which partition.
+        partition: TopicPartition,
+        /// In which reign this node leads it; `None` if it does not.
+        reign: Option<Reign>,
+    },
+    /// The partition is deleted: remove its files once all that it waits for is done, and release it.
+    Delete(TopicPartition),
     /// There is more to do than one input may: give it [`Input::Wake`] soon.
     Again,
+}
+
+/// A partition that is to be made.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    /// Which one.
+    pub partition: TopicPartition,
+    /// The id of its topic, to stand in its directory before its first record does.
+    pub topic_id: TopicId,
+    /// The log directory that it is to lie in.
+    pub directory: Option<Uuid>,
+    /// The settings of its log.
+    pub log: LogConfig,
+    /// Its other settings.
+    pub config: PartitionConfig,
+    /// The reign in which this node leads it.
+    pub reign: Reign,
 }
 
 /// Why a partition was not taken.

@@ -6,30 +6,36 @@
 //! [`Broker::next_deadline`] has come. It opens no file, starts no thread and asks no clock, so that who drives it may have
 //! one lock around it, or no thread at all.
 //!
-//! - May use: the newtypes, `timer`, `record`, `log`, `partition`, `message`.
+//! - May use: the newtypes, `timer`, `record`, `log`, `partition`, `message`, `controller`.
 //! - Must not know: files, threads, clocks; and no rule: whatever is decided is decided by the machine that it is carried
 //!   to.
 //! - Always true: each request is answered once; whoever waits has a deadline on the wheel or is answered when its
 //!   partition stops; outputs of one partition's disk come out in the order of its effects.
 
+mod admin;
 mod asked;
+mod control;
 mod errors;
 mod fetch;
 mod io;
 mod offsets;
 mod produce;
 mod refuse;
+mod settings;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-pub use io::{Body, DiskReport, DiskWish, FileRead, Host, Input, NotHosted, Output, RequestId};
+pub use control::ControlRole;
+pub use io::{Body, DiskReport, DiskWish, FileRead, Host, Input, NotHosted, Opening, Output, RequestId};
 
 use asked::{Asked, Pending, Wait};
+use control::{Control, Job, Task};
 use refuse::{refuse_all, unknown_partition};
 
+use crate::controller::Image;
 use crate::id::TopicPartition;
 use crate::log::{Span, SpanFacts};
-use crate::message::{Described, Fetched, Request, Response};
+use crate::message::{Fetched, Request, Response, Trial};
 use crate::partition::{Effect, Partition, StopReason, Waiter};
 use crate::record::Checked;
 use crate::time::{Instant, Timestamp};
@@ -44,6 +50,10 @@ pub struct Broker {
     hosts: BTreeMap<TopicPartition, Partition>,
     wheel: TimingWheel<Due>,
     asked: Asked,
+    /// The controller, if this node is it.
+    control: Option<Control>,
+    /// A change of metadata was committed, and what follows from it is still to be carried on.
+    committed: bool,
     /// Partitions that have more to do than one call may.
     behind: BTreeSet<TopicPartition>,
     /// Fetches that may have enough now.
@@ -67,6 +77,17 @@ impl Broker {
         Self::default()
     }
 
+    /// A node that holds nothing yet, and is the controller too. Its metadata partition has to be hosted before anything is
+    /// asked of it, and [`Input::Start`] is to be the first thing that is.
+    pub fn controlling(role: ControlRole) -> Self {
+        Self { control: Some(Control::new(role)), ..Self::default() }
+    }
+
+    /// What is committed of the metadata, if this node is the controller.
+    pub fn image(&self) -> Option<&Image> {
+        self.control.as_ref().map(|control| control.role.controller.image())
+    }
+
     /// Takes in what has happened. What is to be done about it is left for [`Broker::poll_output`].
     pub fn handle(&mut self, now: Instant, input: Input) {
         self.expire(now);
@@ -83,8 +104,12 @@ impl Broker {
                 host.expire_producers(date);
             }),
             Input::Flush(partition) => self.with_host(&partition, Partition::flush),
+            Input::Start { date } => self.task(now, date, Job::Start),
+            Input::Lead { opened, date } => self.task(now, date, Job::Lead(opened)),
+            Input::NotOpened(partition) => self.on_opened(&partition),
             Input::Wake => self.catch_up(),
         }
+        self.control_committed(now);
         self.retry_woken(now);
     }
 
@@ -128,32 +153,19 @@ impl Broker {
     }
 
     fn on_request(&mut self, now: Instant, date: Timestamp, id: RequestId, request: Request<Checked>) {
-        let (controller, coordinator) = (refuse::no_controller(), refuse::no_coordinator());
+        let coordinator = refuse::no_coordinator();
         let response = match request {
             Request::Produce(request) => return self.on_produce(now, date, id, request),
             Request::Fetch(request) => return self.on_fetch(now, id, request),
             Request::ListOffsets(request) => return self.on_list_offsets(id, &request),
             Request::DeleteRecords(request) => return self.on_delete_records(id, request),
-            Request::CreateTopics(request) => {
-                Response::CreateTopics(refuse_all(request.topics.into_iter().map(|topic| topic.name), &controller))
-            }
-            Request::DeleteTopics(request) => Response::DeleteTopics(refuse_all(request.topics, &controller)),
-            Request::CreatePartitions(request) => {
-                Response::CreatePartitions(refuse_all(request.topics.into_iter().map(|topic| topic.name), &controller))
-            }
-            Request::AlterConfigs(request) => {
-                Response::AlterConfigs(refuse_all(request.topics.into_iter().map(|(name, _)| name), &controller))
-            }
-            Request::DescribeConfigs(request) => {
-                Response::DescribeConfigs(refuse_all(request.topics.into_iter().map(|(name, _)| name), &controller))
-            }
-            Request::DescribeTopics(request) => Response::DescribeTopics(Described {
-                cluster_id: String::new(),
-                brokers: Vec::new(),
-                controller: None,
-                topics: refuse_all(request.topics.unwrap_or_default(), &controller),
-            }),
-            Request::InitProducerId(_) => Response::InitProducerId(Err(controller)),
+            Request::CreateTopics(request) => return self.on_create_topics(now, date, id, request),
+            Request::DeleteTopics(request) => return self.on_delete_topics(now, date, id, request),
+            Request::CreatePartitions(request) => return self.on_create_partitions(now, date, id, request),
+            Request::AlterConfigs(request) => return self.on_alter_configs(now, date, id, request),
+            Request::InitProducerId(_) => return self.on_init_producer_id(now, date, id),
+            Request::DescribeConfigs(request) => Response::DescribeConfigs(self.describe_configs(&request)),
+            Request::DescribeTopics(request) => Response::DescribeTopics(self.describe_topics(&request)),
             Request::OffsetCommit(request) => {
                 let partitions = request.partitions.into_iter().map(|part| part.partition);
                 Response::OffsetCommit(refuse_all(partitions, &coordinator))
@@ -162,13 +174,17 @@ impl Broker {
                 Response::OffsetFetch(refuse_all(request.partitions.unwrap_or_default(), &coordinator))
             }
         };
-        self.outputs.push_back(Output::Respond { id, response });
+        self.respond(id, response);
+    }
+
+    fn task(&mut self, now: Instant, date: Timestamp, job: Job) {
+        self.ask_controller(now, Task { date, asker: None, trial: Trial::Do, job });
     }
 
     fn on_cancel(&mut self, id: RequestId) {
         match self.asked.requests.remove(&id) {
             Some(Pending::Fetch(pending)) => self.drop_fetch(id, &pending),
-            Some(Pending::Produce(_) | Pending::ListOffsets(_)) | None => {
+            Some(_) | None => {
                 for waiter in self.asked.waiters_of(id) {
                     self.forget_at_host(waiter);
                 }
@@ -185,9 +201,11 @@ impl Broker {
             Ok(led) => {
                 self.hosts.insert(partition.clone(), led);
                 self.carry(&partition);
+                self.on_opened(&partition);
             }
             Err(error) => {
                 self.effects.clear();
+                self.on_opened(&partition);
                 self.outputs.push_back(Output::NotHosted { partition, error: error.into() });
             }
         }

@@ -54,6 +54,7 @@ impl Broker {
     }
 
     pub(super) fn on_produced(&mut self, waiter: Waiter, result: Result<Appended, ProduceError>) {
+        let Some(result) = self.on_metadata(waiter, result) else { return };
         let answer = result.map(|appended| Produced {
             base_offset: appended.base_offset,
             log_append_time: appended.append_time,
@@ -76,7 +77,10 @@ impl Broker {
         let is_complete = match self.asked.requests.get(&id) {
             Some(Pending::Produce(gather)) => gather.is_complete(),
             Some(Pending::ListOffsets(gather)) => gather.is_complete(),
-            Some(Pending::Fetch(_)) | None => false,
+            Some(Pending::CreateTopics(gather)) => gather.is_complete(),
+            Some(Pending::DeleteTopics(gather)) => gather.is_complete(),
+            Some(Pending::CreatePartitions(gather) | Pending::AlterConfigs(gather)) => gather.is_complete(),
+            Some(Pending::Fetch(_) | Pending::InitProducerId) | None => false,
         };
         if !is_complete {
             return;
@@ -84,7 +88,11 @@ impl Broker {
         let response = match self.asked.requests.remove(&id) {
             Some(Pending::Produce(gather)) => Response::Produce(gather.finish()),
             Some(Pending::ListOffsets(gather)) => Response::ListOffsets(gather.finish()),
-            Some(Pending::Fetch(_)) | None => return,
+            Some(Pending::CreateTopics(gather)) => Response::CreateTopics(gather.finish()),
+            Some(Pending::DeleteTopics(gather)) => Response::DeleteTopics(gather.finish()),
+            Some(Pending::CreatePartitions(gather)) => Response::CreatePartitions(gather.finish()),
+            Some(Pending::AlterConfigs(gather)) => Response::AlterConfigs(gather.finish()),
+            Some(Pending::Fetch(_) | Pending::InitProducerId) | None => return,
         };
         self.outputs.push_back(Output::Respond { id, response });
     }

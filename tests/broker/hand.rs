@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use ottla::broker::{Body, Broker, DiskReport, DiskWish, Host, Input, Output, RequestId};
+use ottla::broker::{Body, Broker, ControlRole, DiskReport, DiskWish, Host, Input, Opening, Output, RequestId};
+use ottla::controller::{Candidate, Controller, Draw, Replayer};
 use ottla::disk::{DiskError, DiskErrorKind, LogDir, LogDriver, MemDisk, OpenOptions, OpenedLog, Shutdown};
 use ottla::epoch::LeaderEpoch;
 use ottla::id::{BrokerId, TopicPartition};
@@ -26,6 +27,10 @@ pub struct Hand {
     pub refused: Vec<(TopicPartition, RequestError)>,
     pub searches: Vec<(Waiter, TopicPartition, TimeSearch)>,
     requests: u64,
+    /// Partitions that are to be made, and those that are not.
+    pub openings: Vec<Opening>,
+    pub deleted: Vec<TopicPartition>,
+    pub led: Vec<(TopicPartition, Option<Reign>)>,
 }
 
 pub fn at(name: &str) -> TopicPartition {
@@ -50,8 +55,29 @@ pub fn produce(acks: Acks, durability: Durability, parts: &[(&str, &str)]) -> Re
 impl Hand {
     /// A node that leads these partitions, with all that its opening wants done.
     pub fn new(names: &[&str], config: LogConfig) -> Self {
-        let mut hand = Self {
-            broker: Broker::new(),
+        let mut hand = Self::of(Broker::new());
+        for name in names {
+            hand.host(name, config.clone());
+        }
+        hand.work();
+        hand
+    }
+
+    /// A node that is the controller of a new cluster.
+    pub fn controlling() -> Self {
+        let mut controller = Controller::new(Replayer::new()).unwrap();
+        controller.set_candidates([Candidate::active(BrokerId::new(1), Vec::new())]);
+        let (draw, broker, cluster_id) = (Draw::new(7), BrokerId::new(1), "a cluster".to_owned());
+        let mut hand = Self::of(Broker::controlling(ControlRole { controller, draw, broker, cluster_id }));
+        hand.host("__cluster_metadata-0", LogConfig::default());
+        hand.give(Input::Start { date: DATE });
+        hand.work();
+        hand
+    }
+
+    fn of(broker: Broker) -> Self {
+        Self {
+            broker,
             dir: LogDir::open(MemDisk::new()).unwrap(),
             now: 0,
             drivers: BTreeMap::new(),
@@ -60,12 +86,20 @@ impl Hand {
             refused: Vec::new(),
             searches: Vec::new(),
             requests: 0,
-        };
-        for name in names {
-            hand.host(name, config.clone());
+            openings: Vec::new(),
+            deleted: Vec::new(),
+            led: Vec::new(),
         }
-        hand.work();
-        hand
+    }
+
+    /// Makes the partitions that are to be made, and does all that is to be done.
+    pub fn open_all(&mut self) {
+        self.work();
+        for opening in std::mem::take(&mut self.openings) {
+            let name = opening.partition.to_string();
+            self.host(&name, opening.log);
+        }
+        self.work();
     }
 
     pub fn host(&mut self, name: &str, config: LogConfig) {
@@ -95,6 +129,9 @@ impl Hand {
                 Output::Refused { partition, error } => self.refused.push((partition, error)),
                 Output::Find { waiter, partition, search } => self.searches.push((waiter, partition, search)),
                 Output::NotHosted { partition, error } => panic!("{partition}: {error}"),
+                Output::Open(opening) => self.openings.push(*opening),
+                Output::Led { partition, reign } => self.led.push((partition, reign)),
+                Output::Delete(partition) => self.deleted.push(partition),
                 Output::Again => again = true,
             }
         }

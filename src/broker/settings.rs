@@ -1,0 +1,40 @@
+//! What a topic's configuration means for the log and the partition of each of its partitions.
+
+use crate::log::{Cleanup, LogConfig};
+use crate::message::{CleanupPolicy, TopicConfig};
+use crate::partition::PartitionConfig;
+
+/// The settings of a partition's log.
+pub(super) fn log_config(topic: &TopicConfig) -> LogConfig {
+    LogConfig {
+        segment_bytes: topic.segment_bytes(),
+        segment_ms: topic.segment_ms(),
+        segment_jitter_ms: topic.segment_jitter_ms(),
+        segment_index_bytes: topic.segment_index_bytes(),
+        index_interval_bytes: topic.index_interval_bytes(),
+        max_message_bytes: topic.max_message_bytes(),
+        retention_bytes: topic.retention_bytes(),
+        retention_ms: topic.retention_ms(),
+        cleanup: match topic.cleanup_policy() {
+            CleanupPolicy::Delete => Cleanup::Delete,
+            CleanupPolicy::Compact => Cleanup::Compact,
+            CleanupPolicy::CompactAndDelete => Cleanup::CompactAndDelete,
+            CleanupPolicy::Keep => Cleanup::Keep,
+        },
+        delete_retention_ms: topic.delete_retention_ms(),
+        min_compaction_lag_ms: topic.min_compaction_lag_ms(),
+        max_compaction_lag_ms: topic.max_compaction_lag_ms(),
+        min_cleanable_dirty_ratio: topic.min_cleanable_dirty_ratio(),
+        flush_messages: topic.flush_messages(),
+        codec: topic.compression_type(),
+        timestamp_type: topic.message_timestamp_type(),
+        timestamp_before_max_ms: topic.message_timestamp_before_max_ms(),
+        timestamp_after_max_ms: topic.message_timestamp_after_max_ms(),
+        ..LogConfig::default()
+    }
+}
+
+/// The settings of a partition that are not its log's.
+pub(super) fn partition_config(topic: &TopicConfig) -> PartitionConfig {
+    PartitionConfig { min_insync_replicas: topic.min_insync_replicas(), ..PartitionConfig::default() }
+}
