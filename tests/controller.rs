@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 
 use ottla::controller::records::{MetadataRecord, QuorumRecord};
 use ottla::controller::{
-    Candidate, Controller, Ending, Image, Opened, PartitionState, ReplayError, Replayed, Replayer, Resource, Shutdown,
-    Snapshot, Topic,
+    Candidate, Controller, Ending, Image, LogEnds, Opened, PartitionState, Reading, ReplayError, Replayed, Replayer,
+    Resource, Shutdown, Snapshot, Topic, choose,
 };
 use ottla::epoch::LeaderEpoch;
 use ottla::id::{BrokerId, TopicPartition};
@@ -206,4 +206,55 @@ fn every_partition_that_kafka_left_without_a_leader_gets_one_again() {
         }
     }
     assert_eq!(controller.decide_lead(node, &opened(controller.image())).changes, []);
+}
+
+#[test]
+fn kafkas_snapshots_are_the_log_in_front_of_them_and_with_the_rest_the_whole_log() {
+    let (batches, snapshots) = (golden::batches_with_snapshots(), golden::snapshots());
+    let replayed = |mut replayer: Replayer, until: Offset| {
+        let batches = batches.iter().filter(|batch| batch.next_offset() <= until);
+        batches.for_each(|batch| replayer.push(&batch.clone().into()).unwrap());
+        replayer.finish().unwrap().image
+    };
+    let whole = replayed(Replayer::new(), Offset::MAX);
+    for (id, bytes) in &snapshots {
+        let snapshot = Snapshot::parse(bytes).unwrap();
+        assert_eq!(snapshot.ending, Ending::Footer);
+        let image = snapshot.image().unwrap();
+        assert_eq!(image, replayed(Replayer::new(), id.end), "{id}");
+        assert_eq!(replayed(Replayer::from_snapshot(image, id.end), Offset::MAX), whole, "{id}");
+        let contained = batches.iter().filter(|batch| batch.next_offset() <= id.end).next_back().unwrap();
+        assert_eq!(snapshot.last_contained_log_timestamp, contained.max_timestamp(), "{id}");
+    }
+    let log = LogEnds {
+        log_start_offset: Offset::ZERO,
+        log_end_offset: batches[batches.len() - 1].next_offset(),
+        last_epoch: batches[batches.len() - 1].leader_epoch(),
+    };
+    let newest = snapshots[snapshots.len() - 1].0;
+    assert_eq!(choose(snapshots.iter().map(|(id, _)| *id), log), Ok(Reading::Behind(newest)));
+}
+
+#[test]
+fn users_quotas_and_access_control_are_kept_and_written_in_kafkas_bytes() {
+    let mut kinds = BTreeMap::new();
+    for batch in golden::batches_with_snapshots().iter().filter(|batch| !batch.is_control()) {
+        for record in batch.records(golden::limit()).unwrap().iter() {
+            let value = record.unwrap().value.unwrap();
+            let read = MetadataRecord::decode(value).unwrap();
+            assert_eq!(read.to_bytes(), value);
+            *kinds.entry(read.name()).or_insert(0) += 1;
+        }
+    }
+    assert_eq!((kinds["UserScramCredential"], kinds["RemoveUserScramCredential"]), (2, 1));
+    assert_eq!((kinds["AccessControlEntry"], kinds["RemoveAccessControlEntry"]), (2, 1));
+    assert_eq!((kinds["ClientQuota"], kinds["RemoveTopic"]), (2, 1));
+
+    let image = Snapshot::parse(&golden::snapshots().pop().unwrap().1).unwrap().image().unwrap();
+    let kept: Vec<MetadataRecord> = image.to_records().collect();
+    assert!(kept.iter().any(|record| matches!(record, MetadataRecord::UserScramCredential(user)
+        if (user.name.as_str(), user.mechanism, user.iterations) == ("carol", 1, 4096))));
+    assert!(kept.iter().any(|record| matches!(record, MetadataRecord::AccessControlEntry(entry)
+        if (entry.principal.as_str(), entry.resource_name.as_str()) == ("User:carol", "alpha"))));
+    assert!(!kept.iter().any(|record| matches!(record, MetadataRecord::ClientQuota(_))), "it was removed");
 }

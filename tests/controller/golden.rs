@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use ottla::controller::SnapshotId;
 use ottla::record::{Batch, DecompressLimit};
 
 pub(crate) fn limit() -> DecompressLimit {
@@ -34,6 +35,20 @@ fn batches_of(file: &str) -> Vec<Batch> {
 /// Every batch of the metadata log.
 pub(crate) fn batches() -> Vec<Batch> {
     batches_of("clean/__cluster_metadata-0/00000000000000000000.log")
+}
+
+/// The metadata log that has snapshots beside it.
+pub(crate) fn batches_with_snapshots() -> Vec<Batch> {
+    batches_of("snapshots/__cluster_metadata-0/00000000000000000000.log")
+}
+
+/// The snapshots beside it, in order.
+pub(crate) fn snapshots() -> Vec<(SnapshotId, Bytes)> {
+    let names = fs::read_dir(root().join("snapshots/__cluster_metadata-0")).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut ids: Vec<SnapshotId> = names.filter_map(|name| SnapshotId::parse(&name)).collect();
+    ids.sort();
+    ids.into_iter().map(|id| (id, bytes_of(&format!("snapshots/__cluster_metadata-0/{id}")))).collect()
 }
 
 /// The lines that Kafka's tool has printed for the records.

@@ -12,7 +12,8 @@
 //!   names a file with a script, as a failed run prints it, to be run instead; `OTTLA_ORACLE_SHRINK` is how many runs
 //!   making a failed script short may take, and `OTTLA_ORACLE_KEEP` a new folder for the files of one. `compare::MEANT` lists where the two are meant to differ, and why.
 //! - `damaged`: directories that Kafka loses records of, or does not open. `written` and `readers`: Kafka's tools, its
-//!   broker and its clients on files of ours, and each side on the other's batches.
+//!   broker and its clients on files of ours, and each side on the other's batches. `metadata`: its broker on what our
+//!   controller has decided.
 //! - The rest of the rooms: `build` builds batches with our builder, `java` brings Kafka, `oracle` talks to it, `script` is what can be done, `generate` invents
 //!   scripts, `world` turns a script's relative words into requests, `subject` is what both logs are asked, `compare`
 //!   says whether two answers agree and where they are meant not to, `run` does a script to both, `shrink` makes it short.
@@ -34,6 +35,7 @@ mod files;
 mod generate;
 mod java;
 mod kafka_log;
+mod metadata;
 mod node;
 mod oracle;
 mod ottla_log;

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use crate::controller::records::{
-    BrokerRegistrationChangeRecord, ConfigRecord, FeatureLevelRecord, MetadataRecord, PartitionChangeRecord,
-    PartitionRecord, ProducerIdsRecord, RegisterBrokerRecord, TopicRecord,
+    BrokerRegistrationChangeRecord, ConfigRecord, EndPoint, FeatureLevelRecord, MetadataRecord, PartitionChangeRecord,
+    PartitionRecord, ProducerIdsRecord, RegisterBrokerRecord, SupportedFeature, TopicRecord,
 };
 use crate::controller::uuid::Uuid;
 use crate::id::{ProducerId, TopicName};
@@ -49,7 +49,9 @@ impl Image {
                 Arc::make_mut(&mut self.brokers).remove(&record.broker_id);
             }
             MetadataRecord::RegisterController(record) => {
-                Arc::make_mut(&mut self.controllers).insert(record.controller_id, record.clone());
+                let mut record = record.clone();
+                sort(&mut record.end_points, &mut record.features);
+                Arc::make_mut(&mut self.controllers).insert(record.controller_id, record);
             }
             MetadataRecord::ClientQuota(record) => self.kept().quota(record),
             MetadataRecord::AccessControlEntry(record) => self.kept().entry(record),
@@ -174,7 +176,9 @@ impl Image {
 
     fn register_broker(&mut self, record: &RegisterBrokerRecord) -> Result<(), ReplayFault> {
         broker(record.broker_id)?;
-        Arc::make_mut(&mut self.brokers).insert(record.broker_id, record.clone());
+        let mut record = record.clone();
+        sort(&mut record.end_points, &mut record.features);
+        Arc::make_mut(&mut self.brokers).insert(record.broker_id, record);
         Ok(())
     }
 
@@ -228,6 +232,12 @@ impl Image {
         let topic = Arc::make_mut(&mut self.topics).get_mut(&id).map(Arc::make_mut);
         topic.ok_or_else(|| ReplayFault::UnknownTopic { id: id.to_string() })
     }
+}
+
+/// Kafka writes these from maps, so in any order, and another one into a snapshot.
+fn sort(end_points: &mut [EndPoint], features: &mut [SupportedFeature]) {
+    end_points.sort_by(|a, b| a.name.cmp(&b.name));
+    features.sort_by(|a, b| a.name.cmp(&b.name));
 }
 
 fn partition_number(number: i32) -> Result<u32, ReplayFault> {
