@@ -39,6 +39,9 @@
 //! thread, asks no clock. Who wants threads of their own drives it by hand; [`disk`] is how we do it. `ARCHITECTURE.md`
 //! has the map.
 //!
+//! [`broker::Broker`] is one node, with partitions and topics: a state machine that a program drives by hand, as
+//! `examples/drive_by_hand.rs` does; the queue that drives it with threads is not there yet.
+//!
 //! [`TimingWheel`] holds timers, by the million if need be: it is told the time, and hands out what is due.
 //!
 //! # What is promised

@@ -4,7 +4,7 @@
 //! each has an [`Answer`] of its own, in the order of the request: one may be refused while the others are served. A
 //! refusal is a [`RequestError`], whose [`ErrorCode`] has Kafka's number.
 //!
-//! The bodies are a parameter: a producer sends [`Batch`](crate::record::Batch)es and a broker may want checked ones;
+//! The bodies are a parameter: a producer sends [`Batch`]es and a broker may want checked ones;
 //! a fetch is answered with batches, or with a plan for a driver that reads them ([`Fetched`]).
 //!
 //! - May use: the newtypes and `record`.
