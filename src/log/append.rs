@@ -296,9 +296,9 @@ impl Log {
         }
         active.modified = now;
         self.log_end_offset = active.next;
-        self.unsynced.insert(file);
         let parts = batches.iter().map(|batch| Part::Batch(batch.stamp(), batch.body().clone())).collect();
-        self.emit(DiskOp::Write { file, position: start, parts }, out);
+        let written = self.emit(DiskOp::Write { file, position: start, parts }, out);
+        self.unsynced.wrote(file, written);
         for (descriptor, batch) in descriptors.into_iter().zip(batches) {
             self.tail.push(descriptor, batch);
         }

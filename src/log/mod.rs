@@ -41,6 +41,7 @@ mod tests;
 mod time_index;
 mod truncate;
 mod txn_index;
+mod unsynced;
 
 pub use checkpoint::{
     CheckpointError, CleanShutdown, DirectoryId, MetaProperties, MetaVersion, OffsetCheckpoint, PartitionMetadata,
@@ -73,6 +74,7 @@ use tail::Tail;
 pub use time_index::{TimeEntry, TimeIndex, TimeIndexView};
 pub use truncate::{Cut, CutFacts, TruncateError};
 pub use txn_index::{AbortedTxn, TxnIndex};
+use unsynced::Unsynced;
 
 use crate::epoch::LeaderEpoch;
 use crate::offset::Offset;
@@ -96,11 +98,10 @@ pub struct Log {
     health: Health,
     next_file: u64,
     next_op: u64,
-    /// Files with bytes that no flush has covered yet.
-    unsynced: BTreeSet<FileId>,
-    /// Whether files were made since the directory was last synced.
-    names_changed: bool,
-    flush_wanted: bool,
+    /// What no flush has covered yet.
+    unsynced: Unsynced,
+    /// The op up to which a flush is asked for, until it begins.
+    flush_wanted: Option<OpSeq>,
     /// The offsets of the producer snapshots there are.
     snapshots: BTreeSet<Offset>,
     /// Bytes appended since the last of them.
@@ -170,9 +171,8 @@ impl Log {
             health: Health::Good,
             next_file: 0,
             next_op: 0,
-            unsynced: BTreeSet::new(),
-            names_changed: false,
-            flush_wanted: false,
+            unsynced: Unsynced::default(),
+            flush_wanted: None,
             snapshots: BTreeSet::new(),
             since_snapshot: 0,
             last_mark: None,
@@ -303,18 +303,20 @@ impl Log {
     pub fn flush(&mut self, out: &mut Vec<Effect>) {
         self.write_index_entries(out);
         self.maybe_snapshot(out);
-        self.flush_wanted |= !self.unsynced.is_empty() || self.names_changed;
+        if !self.unsynced.is_empty() {
+            self.flush_wanted = Some(OpSeq(self.next_op));
+        }
         self.maybe_sync(out);
     }
 
     /// Whether a flush was asked for and has not ended.
     pub fn is_flushing(&self) -> bool {
-        self.flush_wanted || self.acknowledged.is_syncing()
+        self.flush_wanted.is_some() || self.acknowledged.is_syncing()
     }
 
     /// Whether there is nothing to flush: all that was appended or found is on disk, names and side files too.
     pub fn is_settled(&self) -> bool {
-        self.unsynced.is_empty() && !self.names_changed && !self.is_flushing()
+        self.unsynced.is_empty() && !self.is_flushing()
     }
 
     /// How many bytes were appended since the log was opened, less those that were cut off again. A truncation that had to
@@ -328,8 +330,8 @@ impl Log {
         if matches!(self.health, Health::Poisoned { .. }) {
             return;
         }
-        if self.acknowledged.synced(id) && self.is_flushed() {
-            self.last_mark = Some(self.mark_now(Closing::Open));
+        if self.acknowledged.synced(id) {
+            self.renew_mark();
         }
         self.maybe_sync(out);
         self.check();
@@ -375,6 +377,15 @@ impl Log {
         }
     }
 
+    /// A flush has succeeded: the mark tells of the whole log if nothing has come meanwhile, and else of the segments that
+    /// are flushed to their ends, if that is more than it told.
+    fn renew_mark(&mut self) {
+        let mark = self.mark_now(Closing::Open);
+        if self.is_flushed() || self.last_mark.is_none_or(|last| last.offset < mark.offset) {
+            self.last_mark = Some(mark);
+        }
+    }
+
     /// Whether all batches are on disk, and the side files of all sealed segments.
     fn is_flushed(&self) -> bool {
         let batches = self.flushed() == self.log_end_offset;
@@ -386,7 +397,7 @@ impl Log {
     fn unsynced_seal(&self) -> Option<Offset> {
         let is_unsynced = |files: &SegmentFiles| {
             let mut all = [files.log, files.index, files.time_index].into_iter().chain(files.txn_index);
-            all.any(|file| self.unsynced.contains(&file))
+            all.any(|file| self.unsynced.contains(file))
         };
         let mut sealed = self.segments.range(..self.active().base);
         sealed.find(|(_, segment)| is_unsynced(&segment.files)).map(|(base, _)| *base)
@@ -532,17 +543,18 @@ impl Log {
         FileId(self.next_file)
     }
 
-    /// Begins the flush that was asked for, once all it covers is done and no other is under way.
+    /// Begins the flush that was asked for, once all that it was asked for is done and no other is under way. It covers
+    /// whatever is done by then; what is appended meanwhile is left to the next, or a flush would never begin.
     fn maybe_sync(&mut self, out: &mut Vec<Effect>) {
-        let all_done = self.acknowledged.last_done() == OpSeq(self.next_op);
-        if !self.flush_wanted || !all_done || matches!(self.health, Health::Poisoned { .. }) {
+        let done = self.acknowledged.last_done();
+        let is_due = self.flush_wanted.is_some_and(|wanted| wanted <= done);
+        if !is_due || matches!(self.health, Health::Poisoned { .. }) {
             return;
         }
         if let Some(id) = self.acknowledged.begin_sync() {
-            self.flush_wanted = false;
-            let files = std::mem::take(&mut self.unsynced);
-            let directory = std::mem::take(&mut self.names_changed);
-            out.push(Effect::Sync(Sync { id, files: files.into_iter().collect(), directory }));
+            self.flush_wanted = None;
+            let (files, directory) = self.unsynced.take(done);
+            out.push(Effect::Sync(Sync { id, files, directory }));
         }
     }
 
@@ -586,7 +598,7 @@ impl Log {
             segment.files.txn_index = Some(file);
         }
         self.emit(DiskOp::Create { file, name: FileName::TxnIndex(base) }, out);
-        self.names_changed = true;
+        self.unsynced.named(OpSeq(self.next_op));
         file
     }
 

@@ -132,12 +132,14 @@ impl Log {
     /// Nobody knows whether what was found from the end of the flushed part on is on disk or only in the cache, names,
     /// lengths and side files included: the next flush makes it durable. Answers the segment in which that part begins.
     pub(crate) fn distrust(&mut self) -> Offset {
-        self.names_changed = true;
+        self.unsynced.named(OpSeq(self.next_op));
         let flushed = self.last_mark.map_or(self.flushed(), |mark| mark.segment);
         let from = self.segments.range(..=flushed).next_back().map_or(flushed, |(base, _)| *base);
         for segment in self.segments.range(from..).map(|(_, segment)| segment) {
             let files = segment.files;
-            self.unsynced.extend([files.log, files.index, files.time_index].into_iter().chain(files.txn_index));
+            for file in [files.log, files.index, files.time_index].into_iter().chain(files.txn_index) {
+                self.unsynced.wrote(file, OpSeq(self.next_op));
+            }
         }
         from
     }
@@ -178,7 +180,7 @@ impl Log {
         self.segments.insert(base, segment);
         if found.missing {
             self.emit(DiskOp::Create { file: files.log, name: FileName::Log(base) }, out);
-            self.names_changed = true;
+            self.unsynced.named(OpSeq(self.next_op));
         }
         if found.cut {
             self.emit(DiskOp::Truncate { file: files.log, len: found.size }, out);
@@ -229,12 +231,14 @@ impl Log {
             IndexFiles::Wrong => {
                 self.emit(DiskOp::Create { file: files.index, name: FileName::OffsetIndex(base) }, out);
                 self.emit(DiskOp::Create { file: files.time_index, name: FileName::TimeIndex(base) }, out);
-                self.names_changed = true;
+                self.unsynced.named(OpSeq(self.next_op));
             }
         }
         self.write_indexes_of(base, out);
         // As with a seal: once the log is flushed nobody reads a segment again to see whether they reached the disk.
         let txn_index = self.segments.get(&base).and_then(|segment| segment.files.txn_index);
-        self.unsynced.extend([files.index, files.time_index].into_iter().chain(txn_index));
+        for file in [files.index, files.time_index].into_iter().chain(txn_index) {
+            self.unsynced.wrote(file, OpSeq(self.next_op));
+        }
     }
 }

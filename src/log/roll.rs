@@ -1,7 +1,7 @@
 //! Rolling: when a log goes on in a new segment, and what is done to the old one.
 
 use crate::log::append::Change;
-use crate::log::op::{DiskOp, Effect, FileName};
+use crate::log::op::{DiskOp, Effect, FileName, OpSeq};
 use crate::log::segment::{Segment, SegmentFacts, SegmentFiles};
 use crate::log::{AppendDecision, Indexes, Log, ProducerSnapshot};
 use crate::offset::Offset;
@@ -101,11 +101,13 @@ impl Log {
             indexes.seal(max);
         }
         self.write_indexes_of(base, out);
-        // Nobody reads a sealed segment again to see whether its side files reached the disk: the next flush sees to it.
-        let files = self.active().files;
-        self.unsynced.extend([files.index, files.time_index].into_iter().chain(files.txn_index));
         let op = self.seal_op(self.active(), next);
         let sealed = self.emit(op, out);
+        // Nobody reads a sealed segment again to see whether its side files reached the disk: the next flush sees to it.
+        let files = self.active().files;
+        for file in [files.index, files.time_index].into_iter().chain(files.txn_index) {
+            self.unsynced.wrote(file, sealed);
+        }
         self.active_mut().last_op = Some(sealed);
     }
 
@@ -133,7 +135,7 @@ impl Log {
         self.emit(DiskOp::Create { file: files.log, name: FileName::Log(base) }, out);
         self.emit(DiskOp::Create { file: files.index, name: FileName::OffsetIndex(base) }, out);
         self.emit(DiskOp::Create { file: files.time_index, name: FileName::TimeIndex(base) }, out);
-        self.names_changed = true;
+        self.unsynced.named(OpSeq(self.next_op));
         let high_watermark = self.high_watermark;
         self.set_high_watermark(high_watermark);
     }

@@ -239,7 +239,7 @@ impl Log {
         if let Some(file) = files.txn_index {
             self.emit(DiskOp::Truncate { file, len: aborted }, out);
         }
-        self.unsynced.insert(files.log);
+        self.unsynced.wrote(files.log, OpSeq(self.next_op));
     }
 
     /// Everything else that may not lie past the end.
@@ -267,7 +267,7 @@ impl Log {
         let Some(segment) = self.segments.remove(&base) else { return };
         let files = segment.files;
         self.forget_unsynced(files);
-        self.names_changed = true;
+        self.unsynced.named(OpSeq(self.next_op));
         // Of a sealed segment as early as can be: it may be for its space that later ops wait.
         let after = segment.last_op.unwrap_or(OpSeq(self.next_op));
         let mut remove = |name, file| out.push(Effect::Remove(Remove { name, file, after }));
@@ -283,7 +283,7 @@ impl Log {
     /// Files that are gone are not synced any more.
     pub(super) fn forget_unsynced(&mut self, files: SegmentFiles) {
         for file in [files.log, files.index, files.time_index].into_iter().chain(files.txn_index) {
-            self.unsynced.remove(&file);
+            self.unsynced.forget(file);
         }
     }
 
@@ -292,7 +292,7 @@ impl Log {
         for offset in gone {
             self.snapshots.remove(&offset);
             // A power loss must not bring back what a log says that another has taken the place of.
-            self.names_changed = true;
+            self.unsynced.named(OpSeq(self.next_op));
             self.remove(FileName::Snapshot(offset), None, out);
         }
     }

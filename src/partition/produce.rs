@@ -262,6 +262,8 @@ impl Partition {
             return;
         }
         let wait = ProduceWait { waiter, appended, acks, durability, deadline };
+        // As early as can be: it begins with the report that the batch is written.
+        self.flush_asked |= durability == Durability::Flushed && self.log.flushed() < wait.end();
         match (self.next_level(&wait), turn, deadline) {
             (None, ..) => self.finish(&wait, turn.timer(produce), out),
             (Some(_), Turn::First(now), Some(deadline)) if deadline <= now => {

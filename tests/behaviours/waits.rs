@@ -317,6 +317,24 @@ fn where_a_topic_is_flushed_nobody_reads_what_is_not_and_one_flush_serves_many()
 }
 
 #[test]
+fn a_flush_does_not_wait_for_what_is_appended_behind_it() {
+    let mut node = Node::new(LogConfig::default());
+    let waits = ask_flushed(&mut node, &batch(&["v"]), Acks::Leader);
+    let done = *node.pending_ops().last().unwrap();
+    // Others go on and on, and there is never a moment at which all is done.
+    node.produce(Acks::Leader);
+    node.partition.done(done, &mut node.out);
+    node.take();
+    node.produce(Acks::Leader);
+    node.sync();
+    assert_eq!(node.produced(waits), Some(Ok(0)));
+    assert_eq!((node.partition.log().flushed(), node.end()), (at(1), 3), "it has covered what was done when it began");
+    let all = ask_flushed(&mut node, &batch(&["v"]), Acks::Leader);
+    node.settle();
+    assert_eq!((node.produced(all), node.partition.log().is_settled()), (Some(Ok(3)), true));
+}
+
+#[test]
 fn a_new_reign_tells_who_believes_in_the_old_one() {
     let mut node = Node::new(LogConfig::default());
     let believes = node.fetch_by(0, 1, |fetch| fetch.leader_epoch = Some(LeaderEpoch::new(0)));

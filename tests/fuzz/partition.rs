@@ -491,8 +491,8 @@ impl World {
                     self.lanes.push_back(Lane::Op(seq, op));
                 }
                 Effect::Disk(log::Effect::Sync(sync)) => {
-                    let is_op = |lane: &Lane| matches!(lane, Lane::Op(..));
-                    assert!(!self.lanes.iter().any(is_op), "a flush begins before all it covers is done");
+                    assert!(sync.files.iter().all(|file| self.files.contains_key(file)), "{sync:?} is not there yet");
+                    assert!(self.partition.log().written().get() <= self.written);
                     assert!(self.sync.replace((sync, self.written)).is_none(), "two flushes at a time");
                 }
                 Effect::Disk(log::Effect::Remove(remove)) => {

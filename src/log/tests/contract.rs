@@ -10,6 +10,8 @@ use super::*;
 #[derive(Debug, Default)]
 struct Driver {
     files: BTreeMap<FileId, u32>,
+    /// By which op each was made.
+    made: BTreeMap<FileId, OpSeq>,
     named: BTreeMap<FileName, FileId>,
     sealed: BTreeSet<FileId>,
     ops: VecDeque<OpSeq>,
@@ -25,10 +27,14 @@ impl Driver {
                     assert_eq!(seq.0, self.last + 1, "ops are numbered without a gap, so none is performed twice");
                     self.last = seq.0;
                     self.ops.push_back(seq);
+                    if let DiskOp::Create { file, .. } = op {
+                        self.made.insert(file, seq);
+                    }
                     self.perform(op);
                 }
                 Effect::Sync(sync) => {
-                    assert!(self.ops.is_empty(), "a flush is asked for when all it covers is done");
+                    let is_made = |file: &FileId| self.made.get(file).is_none_or(|op| !self.ops.contains(op));
+                    assert!(sync.files.iter().all(is_made), "a flush is asked for when all it covers is done");
                     assert!(self.sync.replace(sync.id).is_none(), "one flush at a time");
                     assert!(sync.files.iter().all(|file| self.files.contains_key(file)), "{sync:?}");
                 }
