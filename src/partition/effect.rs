@@ -3,7 +3,7 @@
 use crate::log::{self, Appended, FileId, FlushedMark};
 use crate::partition::Waiter;
 use crate::partition::fetch::{Fetched, PartitionFetchError};
-use crate::partition::produce::ProduceError;
+use crate::partition::produce_error::ProduceError;
 use crate::time::Instant;
 
 /// What a partition wants of its driver, which takes the effects in the order in which they come out.
@@ -14,7 +14,8 @@ use crate::time::Instant;
 pub enum Effect {
     /// Perform it as its lane demands (see [`log::Effect`]), then report [`done`](crate::partition::Partition::done),
     /// [`failed`](crate::partition::Partition::failed), [`synced`](crate::partition::Partition::synced) or
-    /// [`sync_failed`](crate::partition::Partition::sync_failed).
+    /// [`sync_failed`](crate::partition::Partition::sync_failed). After a flush that has succeeded, write the
+    /// [`mark`](log::Log::mark) of the log too: that one may trail.
     Disk(log::Effect),
     /// In the place of lane 1 where it came out, behind the ops in front of it: give `file` blocks up to `wanted` bytes,
     /// or, if there is no space for that, up to `needed`; its length stays. Then report

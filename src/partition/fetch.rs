@@ -108,7 +108,7 @@ impl Partition {
     pub fn fetch_behind(&self, span: &Span, isolation: Isolation) -> Option<Fetched> {
         match self.log.plan_behind(span) {
             ReadPlan::Nothing => None,
-            plan => Some(self.fetched(span.from, plan, isolation)),
+            plan @ (ReadPlan::Cached(_) | ReadPlan::File(_)) => Some(self.fetched(span.from, plan, isolation)),
         }
     }
 

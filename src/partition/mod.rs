@@ -20,6 +20,7 @@ mod facts;
 mod fetch;
 mod offsets;
 mod produce;
+mod produce_error;
 mod reports;
 mod role;
 mod room;
@@ -32,8 +33,9 @@ pub use facts::{
 };
 pub use fetch::{EpochEnd, Fetch, Fetched, PartitionFetchError};
 pub use offsets::{ListOffsets, ListOffsetsError, ListedOffset, OffsetSpec, TimeSearch};
-pub use produce::{Produce, ProduceError, Reached, Unfinished};
-pub use upkeep::{DeleteRecordsError, DeleteTo};
+pub use produce::Produce;
+pub use produce_error::{ProduceError, Reached, Unfinished};
+pub use upkeep::{CompactError, DeleteRecordsError, DeleteTo};
 
 use role::{Leader, Role};
 use room::Room;
@@ -173,8 +175,8 @@ impl Partition {
         self.check();
     }
 
-    /// Forgets one that waits, without an answer: the asker has gone. A batch of it that was appended stays. Answers whether
-    /// it was waiting.
+    /// Forgets one that waits, without an answer and without [`Effect::Settled`]: the asker has gone, and its deadline is not
+    /// needed any more. A batch of it that was appended stays. Answers whether it was waiting.
     pub fn cancel(&mut self, waiter: Waiter) -> bool {
         let held = self.held.remove(waiter).is_some();
         let produce = self.produces.remove(waiter).is_some();

@@ -1,7 +1,7 @@
 //! Space is had before it is used: what finds none is refused before anything has changed.
 
 use crate::log::{FileId, OpFailure};
-use crate::partition::produce::ProduceError;
+use crate::partition::produce_error::ProduceError;
 use crate::partition::{Effect, Partition};
 
 /// How much space is asked for at least, and at most, beyond what is needed.

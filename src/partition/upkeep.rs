@@ -1,6 +1,8 @@
 //! What happens to a partition beside appending and reading: trimming, retention, flushing, settings.
 
-use crate::log::{Breach, Cleanup, Closing, ConfigError, Health, LogConfig, TrimError};
+use crate::log::{
+    self, Breach, Cleanup, Closing, ConfigError, Health, Log, LogConfig, ReplaceError, Replacement, TrimError,
+};
 use crate::offset::Offset;
 use crate::partition::waits::Level;
 use crate::partition::{Durability, Effect, Partition, PartitionConfig, StopReason};
@@ -38,6 +40,21 @@ pub enum DeleteRecordsError {
         /// The furthest it may go.
         high_watermark: Offset,
     },
+    /// A write or a flush has failed earlier. Open the log again to go on.
+    #[error("the log is poisoned: {why}")]
+    Poisoned {
+        /// What failed.
+        why: String,
+    },
+}
+
+/// Why a compacted segment was refused.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CompactError {
+    /// The log refused it.
+    #[error(transparent)]
+    Replace(#[from] ReplaceError),
     /// A write or a flush has failed earlier. Open the log again to go on.
     #[error("the log is poisoned: {why}")]
     Poisoned {
@@ -93,6 +110,21 @@ impl Partition {
         gone.unwrap_or_default()
     }
 
+    /// Puts a compacted segment, complete and synced, in the place of those it was made of. Readers of those keep their bytes.
+    /// What they held must have been flushed before it was read.
+    ///
+    /// # Errors
+    ///
+    /// [`CompactError`]; then nothing has changed, and the output is to be thrown away.
+    pub fn replace(&mut self, replacement: Replacement, out: &mut Vec<Effect>) -> Result<(), CompactError> {
+        if let Health::Poisoned { why } = self.log.health() {
+            return Err(CompactError::Poisoned { why: why.clone() });
+        }
+        self.removing(out, |log, out| log.replace(replacement, out).map(|()| (true, ())))?;
+        self.proceed(out);
+        Ok(())
+    }
+
     /// Forgets producers that have been idle for too long.
     pub fn expire_producers(&mut self, date: Timestamp) {
         self.log.expire_producers(date);
@@ -133,11 +165,11 @@ impl Partition {
     }
 
     /// Changes the log so that something of it goes: the mark that says so comes before what removes it.
-    fn removing<T>(
+    fn removing<T, E>(
         &mut self,
         out: &mut Vec<Effect>,
-        change: impl FnOnce(&mut crate::log::Log, &mut Vec<crate::log::Effect>) -> Result<(bool, T), TrimError>,
-    ) -> Result<T, TrimError> {
+        change: impl FnOnce(&mut Log, &mut Vec<log::Effect>) -> Result<(bool, T), E>,
+    ) -> Result<T, E> {
         let mut effects = Vec::new();
         let (is_changed, answer) = change(&mut self.log, &mut effects)?;
         if is_changed {

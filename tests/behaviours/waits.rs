@@ -1,12 +1,15 @@
 //! What a partition promises beside Kafka's own tests: how long who waits, and what it is told.
 
 use ottla::epoch::LeaderEpoch;
-use ottla::log::{Cleanup, Health, Isolation, Log, LogConfig, OpFailure, ReadError};
+use ottla::log::{
+    self, Cleanup, DiskOp, Health, IndexFiles, Isolation, Log, LogConfig, MaxTimestamp, OpFailure, ReadError,
+    RecoveredSegment, ReplaceError, Replacement, SegmentInfo, TxnIndex,
+};
 use ottla::offset::Offset;
 use ottla::partition::{
-    Acks, DeleteRecordsError, DeleteTo, Durability, Effect, EpochError, Found, ListOffsets, ListOffsetsError,
-    ListedOffset, OffsetSpec, Partition, PartitionConfig, PartitionFacts, PartitionFetchError, ProduceError, Reached,
-    StopReason,
+    Acks, CompactError, DeleteRecordsError, DeleteTo, Durability, Effect, EpochError, Found, ListOffsets,
+    ListOffsetsError, ListedOffset, OffsetSpec, Partition, PartitionConfig, PartitionFacts, PartitionFetchError,
+    ProduceError, Reached, StopReason,
 };
 use ottla::record::{Batch, Origin};
 use ottla::time::{Instant, Timestamp};
@@ -120,7 +123,7 @@ fn node_of(found: Found) -> Node {
     node
 }
 
-fn reserve_of(out: &[Effect]) -> Option<(ottla::log::FileId, u32, u32)> {
+fn reserve_of(out: &[Effect]) -> Option<(log::FileId, u32, u32)> {
     out.iter().find_map(|effect| {
         let Effect::Reserve { file, needed, wanted } = effect else { return None };
         Some((*file, *needed, *wanted))
@@ -443,7 +446,7 @@ fn closing_ends_every_wait_and_leaves_a_log_that_says_so() {
     assert!(node.fetched(reader).unwrap().is_err());
     node.settle();
     let log = node.partition.log();
-    assert!(log.is_settled() && log.mark(ottla::log::Closing::Closed).clean);
+    assert!(log.is_settled() && log.mark(log::Closing::Closed).clean);
     assert_eq!((log.flushed(), offsets_of(&mut node)), (at(2), vec![]));
 }
 
@@ -451,4 +454,46 @@ fn closing_ends_every_wait_and_leaves_a_log_that_says_so() {
 fn offsets_of(node: &mut Node) -> Vec<u64> {
     let reader = node.fetch(0, 1, Isolation::LogEnd);
     node.fetched(reader).unwrap().as_ref().map(offsets).unwrap_or_default()
+}
+
+#[test]
+fn a_compacted_segment_takes_its_place_behind_a_mark_that_does_not_need_the_old_ones() {
+    let mut node = Node::new(LogConfig { cleanup: Cleanup::Compact, ..LogConfig::default() });
+    for _ in 0..3 {
+        node.produce(Acks::None);
+        node.settle();
+        node.partition.roll(NOW, &mut node.out).unwrap();
+        node.settle();
+    }
+    node.partition.flush(&mut node.out);
+    node.settle();
+    let reader = node.fetch(3, 1, Isolation::HighWatermark);
+    let segments: Vec<SegmentInfo> = node.partition.log().segments().take(2).collect();
+    let output = RecoveredSegment {
+        base: at(0),
+        next: at(2),
+        size: segments[1].size,
+        max: MaxTimestamp { timestamp: NOW, offset: at(1) },
+        first_timestamp: Some(NOW),
+        created: NOW,
+        modified: NOW,
+        indexes: None,
+        index_files: IndexFiles::Same,
+        aborted: TxnIndex::new(at(0)),
+        has_txn_index: false,
+        cut: false,
+        missing: false,
+    };
+    let inputs = segments.iter().map(|segment| (segment.base_offset, segment.files.log)).collect();
+    let replacement = Replacement { inputs, output };
+    node.partition.replace(replacement.clone(), &mut node.out).unwrap();
+    let mark = node.out.iter().position(|effect| matches!(effect, Effect::Mark(mark) if mark.segment > at(0)));
+    let is_swap = |effect: &Effect| matches!(effect, Effect::Disk(log::Effect::Op(_, DiskOp::Swap { .. })));
+    let swap = node.out.iter().position(is_swap);
+    assert!(mark.is_some() && mark < swap, "{:?}", node.out);
+    node.settle();
+    assert_eq!(node.partition.log().segments().count(), 3);
+    let again = node.partition.replace(replacement, &mut node.out);
+    assert_eq!(again, Err(CompactError::Replace(ReplaceError::Stale { segment: at(0) })));
+    assert!(node.out.is_empty() && node.fetched(reader).is_none(), "who waits at the end does not notice");
 }
