@@ -90,6 +90,7 @@ pub mod log;
 pub mod message;
 pub mod offset;
 pub mod partition;
+pub mod producer;
 pub mod record;
 pub mod time;
 pub mod timer;

@@ -27,6 +27,7 @@ fn table() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         ("partition", &["record", "log"]),
         ("message", &["record"]),
         ("controller", &["record", "message"]),
+        ("producer", &["record", "message"]),
         ("broker", &["timer", "record", "log", "partition", "message", "controller"]),
         ("disk", &["record", "log"]),
         ("cli", &["record", "log", "disk"]),

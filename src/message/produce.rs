@@ -90,7 +90,7 @@ pub struct Produced {
 pub struct InitProducerId {}
 
 /// Who an idempotent producer is.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub struct ProducerIdentity {
     /// Its id.
     pub id: ProducerId,

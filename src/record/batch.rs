@@ -135,6 +135,20 @@ impl Batch {
         Self::sealed(header, bytes)
     }
 
+    /// The same records under another producer or sequence: one copy, checksum counted anew.
+    pub(crate) fn with_producer(&self, producer: ProducerStamp) -> Result<Self, BatchError> {
+        let header = Header {
+            producer_id: producer.id.get(),
+            producer_epoch: producer.epoch.map_or(-1, ProducerEpoch::get),
+            base_sequence: producer.base_sequence.map_or(-1, Sequence::get),
+            ..self.header
+        };
+        let mut bytes = Vec::with_capacity(self.size() as usize);
+        bytes.resize(Stamp::BYTES, 0);
+        bytes.extend_from_slice(&self.body);
+        Self::sealed(header, bytes)
+    }
+
     /// What compaction leaves of the batch when all of its records go, but its place must be kept: its header, with no
     /// records, no codec, no base timestamp and no delete horizon.
     #[must_use]

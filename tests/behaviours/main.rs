@@ -1,7 +1,7 @@
 //! What Apache Kafka's own tests say of a log, a partition and timers, each as a test that names its id, through the public
 //! API.
 //!
-//! The ids are those of `SEG`, `LOG`, `REC`, `CHK`, `VAL`, `PID`, `EPO`, `REP`, `PUR` and `CTL` as far as they concern one node,
+//! The ids are those of `SEG`, `LOG`, `REC`, `CHK`, `VAL`, `PID`, `EPO`, `REP`, `PUR`, `PRD` and `CTL` as far as they concern one node,
 //! and `TMR`; each room holds one or two of the families. `waits` adds what ottla promises beside them.
 //! Where ottla means to do something else than Kafka, the test shows what it does instead, and ARCHITECTURE.md says why.
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
@@ -13,6 +13,7 @@ mod node;
 mod partition;
 mod producer;
 mod purgatory;
+mod producer_client;
 mod read;
 mod recovery;
 mod retention;

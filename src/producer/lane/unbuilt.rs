@@ -1,0 +1,69 @@
+//! A batch that has been taken, before and after it is built.
+
+use crate::producer::lane::BatchId;
+use crate::producer::outcome::Tickets;
+use crate::record::{Batch, BatchBuilder, BuildError, ProducerStamp};
+
+/// A batch that may be sent once it is built. Building it compresses, and counts the checksum: do so outside of locks.
+#[derive(Debug)]
+#[must_use]
+pub struct Unbuilt {
+    id: BatchId,
+    tickets: Tickets,
+    stamp: ProducerStamp,
+    body: Body,
+}
+
+#[derive(Debug)]
+enum Body {
+    New(Box<BatchBuilder>),
+    Again(Batch),
+}
+
+/// A batch to be sent. Bring back its number with what has become of it, and after a failure the batch too.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Outgoing {
+    /// Its number.
+    pub id: BatchId,
+    /// Whose records are in it.
+    pub tickets: Tickets,
+    /// The batch, with its producer and sequence.
+    pub batch: Batch,
+}
+
+impl Unbuilt {
+    pub(super) fn new(id: BatchId, tickets: Tickets, builder: BatchBuilder, stamp: ProducerStamp) -> Self {
+        Self { id, tickets, stamp, body: Body::New(Box::new(builder)) }
+    }
+
+    pub(super) fn again(id: BatchId, tickets: Tickets, batch: Batch, stamp: ProducerStamp) -> Self {
+        Self { id, tickets, stamp, body: Body::Again(batch) }
+    }
+
+    /// Its number.
+    pub fn id(&self) -> BatchId {
+        self.id
+    }
+
+    /// Whose records are in it.
+    pub fn tickets(&self) -> Tickets {
+        self.tickets
+    }
+
+    /// Builds the batch. One that is sent again as it was is not touched.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`], to be brought back by [`Lane::not_built`](crate::producer::Lane::not_built).
+    pub fn build(self) -> Result<Outgoing, BuildError> {
+        let batch = match self.body {
+            Body::New(builder) => builder.producer(self.stamp).build()?,
+            Body::Again(batch) if batch.producer() == Some(self.stamp) => batch,
+            Body::Again(batch) => {
+                let size = u64::from(batch.size());
+                batch.with_producer(self.stamp).map_err(|_| BuildError::TooLarge { size })?
+            }
+        };
+        Ok(Outgoing { id: self.id, tickets: self.tickets, batch })
+    }
+}
