@@ -36,7 +36,7 @@ pub use fields::{HeaderIter, Headers, Record, RecordFault};
 pub use header::Header;
 pub use legacy::LegacyBatch;
 pub use origin::Origin;
-pub use records::{RecordError, RecordIter, Records};
+pub use records::{RecordError, RecordIter, RecordMark, Records};
 pub use stamp::Stamp;
 
 #[cfg(test)]

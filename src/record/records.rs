@@ -138,6 +138,39 @@ impl Records {
     }
 }
 
+/// A place between two records of a batch, from which to go on without reading those in front of it again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct RecordMark {
+    /// How many bytes follow.
+    left: usize,
+    index: u32,
+    delta_min: i64,
+}
+
+impl Records {
+    /// The records behind `mark`, which an iterator over these records has given. Another batch's mark leads to errors.
+    pub fn iter_from(&self, mark: RecordMark) -> RecordIter<'_> {
+        let behind = |bytes: &[u8]| bytes.len().saturating_sub(mark.left);
+        RecordIter(match &self.0 {
+            Inner::Batch { bytes, frame } => {
+                let rest = &bytes[behind(bytes)..];
+                Cursor::Batch(BatchIter { rest, frame, index: mark.index, delta_min: mark.delta_min, ended: false })
+            }
+            Inner::Legacy(records) => Cursor::Legacy(records.iter().with_left(mark.left)),
+        })
+    }
+}
+
+impl RecordIter<'_> {
+    /// The place behind the last record that was given out.
+    pub fn mark(&self) -> RecordMark {
+        match &self.0 {
+            Cursor::Batch(iter) => RecordMark { left: iter.rest.len(), index: iter.index, delta_min: iter.delta_min },
+            Cursor::Legacy(iter) => RecordMark { left: iter.left(), index: 0, delta_min: 0 },
+        }
+    }
+}
+
 impl<'a> IntoIterator for &'a Records {
     type Item = Result<Record<'a>, RecordError>;
     type IntoIter = RecordIter<'a>;

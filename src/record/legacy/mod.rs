@@ -207,6 +207,16 @@ pub(crate) struct LegacyIter<'a> {
 }
 
 impl<'a> LegacyIter<'a> {
+    /// How many bytes follow.
+    pub(crate) const fn left(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// The same, going on where so many bytes follow.
+    pub(crate) fn with_left(self, left: usize) -> Self {
+        Self { rest: &self.rest[self.rest.len().saturating_sub(left)..], ..self }
+    }
+
     pub(crate) fn next(&mut self) -> Option<Result<Record<'a>, RecordError>> {
         // Every message has been parsed once, so there is no other end than that of the bytes.
         let (offset, message) = Message::take(&mut self.rest)?;
