@@ -278,8 +278,14 @@ fn prd_09_one_that_is_refused_leaves_no_gap_to_those_behind_it() {
     assert!(matches!(&client.out[0].result, Err(SendError::Refused { known: Known::NotWritten, .. })));
     client.fail(0, &sent[1], ErrorCode::OutOfOrderSequenceNumber);
     client.fail(0, &sent[2], ErrorCode::OutOfOrderSequenceNumber);
-    let again = client.take(100).unwrap();
-    assert_eq!((epoch(&again), sequence(&again), values(&again)), (0, 0, vec!["b".to_owned()]));
+    for (number, value) in [(0, "b"), (1, "c")] {
+        let again = client.take(100).unwrap();
+        assert_eq!((epoch(&again), sequence(&again), values(&again)), (0, number, vec![value.to_owned()]));
+        client.succeed(&again, 0);
+    }
+    client.push(200, b"d");
+    let next = client.take(200).unwrap();
+    assert_eq!((epoch(&next), sequence(&next)), (0, 2));
 }
 
 #[test]
