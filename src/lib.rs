@@ -82,6 +82,7 @@
 pub mod broker;
 #[cfg(feature = "cli")]
 pub mod cli;
+pub mod consumer;
 pub mod controller;
 pub mod disk;
 pub mod epoch;

@@ -28,6 +28,7 @@ fn table() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         ("message", &["record"]),
         ("controller", &["record", "message"]),
         ("producer", &["record", "message"]),
+        ("consumer", &["record", "message"]),
         ("broker", &["timer", "record", "log", "partition", "message", "controller"]),
         ("disk", &["record", "log"]),
         ("cli", &["record", "log", "disk"]),

@@ -1,0 +1,205 @@
+//! Batches that were fetched, and which of their records are for applications (semantics.md, section 5.2).
+//!
+//! Control batches never are. Under read-committed neither is a batch of a transaction that was aborted: the answer names
+//! such transactions by their first offsets, and each ends at its abort marker.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use crate::id::{ProducerId, TopicPartition};
+use crate::message::{AbortedTransaction, IsolationLevel};
+use crate::offset::Offset;
+use crate::record::{ControlRecord, ControlType, DecompressLimit, Entry, Record, RecordError, RecordMark, Records};
+
+/// What one answer brought.
+#[derive(Debug)]
+pub(super) struct Buffered {
+    entries: VecDeque<Entry>,
+    isolation: IsolationLevel,
+    /// Transactions that have not begun yet, the next one first.
+    aborted: VecDeque<AbortedTransaction>,
+    /// Whose transaction is one that was aborted.
+    aborting: BTreeSet<ProducerId>,
+    /// The batch in front, of which some records were handed out.
+    open: Option<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    records: Records,
+    mark: RecordMark,
+    /// Where the position goes at its end.
+    next: Offset,
+}
+
+/// What comes next.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Records, from a mark on.
+    Records { records: Records, mark: RecordMark, count: u32, next: Offset },
+    /// Nothing more; the position goes behind what was passed over.
+    End { next: Offset },
+}
+
+impl Buffered {
+    pub(super) fn new(entries: Vec<Entry>, mut aborted: Vec<AbortedTransaction>, isolation: IsolationLevel) -> Self {
+        aborted.sort_unstable();
+        Self { entries: entries.into(), isolation, aborted: aborted.into(), aborting: BTreeSet::new(), open: None }
+    }
+
+    /// At most `count_max` records of one batch, from `position` on.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError`] if the batch cannot be read. It is met again by the next step.
+    pub(super) fn step(
+        &mut self,
+        mut position: Offset,
+        count_max: u32,
+        limit: DecompressLimit,
+    ) -> Result<Step, RecordError> {
+        loop {
+            if self.open.is_none() && !self.open_next(&mut position, limit)? {
+                return Ok(Step::End { next: position });
+            }
+            let Some(open) = &mut self.open else { return Ok(Step::End { next: position }) };
+            let taken = open.take(position, count_max)?;
+            if taken.is_end {
+                position = open.next;
+                self.open = None;
+            }
+            if taken.count > 0 {
+                let next = if taken.is_end { position } else { taken.next };
+                return Ok(Step::Records { records: taken.records, mark: taken.mark, count: taken.count, next });
+            }
+        }
+    }
+
+    /// Opens the next batch with records for applications. What is passed over moves `position`.
+    fn open_next(&mut self, position: &mut Offset, limit: DecompressLimit) -> Result<bool, RecordError> {
+        while let Some(entry) = self.entries.front() {
+            let next = entry.next_offset();
+            let is_wanted = self.is_wanted(limit)?;
+            if is_wanted && next > *position {
+                // An error leaves the batch in front, to be met again.
+                let Some(entry) = self.entries.front() else { return Ok(false) };
+                let records = entry.records(limit)?;
+                let mark = records.iter().mark();
+                self.open = Some(Open { records, mark, next });
+                self.entries.pop_front();
+                return Ok(true);
+            }
+            self.entries.pop_front();
+            *position = (*position).max(next);
+        }
+        Ok(false)
+    }
+
+    /// Whether the batch in front is for applications; notes what it says about transactions.
+    fn is_wanted(&mut self, limit: DecompressLimit) -> Result<bool, RecordError> {
+        let Some(entry) = self.entries.front() else { return Ok(false) };
+        if self.isolation == IsolationLevel::ReadUncommitted {
+            return Ok(!entry.is_control());
+        }
+        let last = entry.last_offset();
+        while let Some(begun) = self.aborted.front().filter(|aborted| aborted.first_offset <= last) {
+            self.aborting.insert(begun.producer_id);
+            self.aborted.pop_front();
+        }
+        let Some(producer) = entry.producer() else { return Ok(!entry.is_control()) };
+        if entry.is_control() {
+            if is_abort(entry, limit)? {
+                self.aborting.remove(&producer.id);
+            }
+            return Ok(false);
+        }
+        Ok(!(entry.is_transactional() && self.aborting.contains(&producer.id)))
+    }
+}
+
+/// Whether the batch is the end of an aborted transaction. What cannot be understood is none.
+fn is_abort(entry: &Entry, limit: DecompressLimit) -> Result<bool, RecordError> {
+    let records = entry.records(limit)?;
+    let Some(first) = records.iter().next().transpose()? else { return Ok(false) };
+    Ok(ControlRecord::parse(&first).is_ok_and(|control| control.control_type() == ControlType::Abort))
+}
+
+/// A piece of the open batch.
+struct Taken {
+    records: Records,
+    mark: RecordMark,
+    count: u32,
+    /// Behind the last record of the piece.
+    next: Offset,
+    /// Whether the batch has no more.
+    is_end: bool,
+}
+
+impl Open {
+    /// Walks over the next records, which finds what is wrong with them before they are handed out.
+    fn take(&mut self, position: Offset, count_max: u32) -> Result<Taken, RecordError> {
+        let mut from = self.mark;
+        let (mut count, mut next) = (0, position);
+        let mut iter = self.records.iter_from(self.mark);
+        let mut is_end = false;
+        while count < count_max {
+            let Some(record) = iter.next().transpose()? else {
+                is_end = true;
+                break;
+            };
+            if record.offset < position {
+                // The batch began in front of what was asked for.
+                from = iter.mark();
+                continue;
+            }
+            count += 1;
+            next = record.offset.advance(1);
+        }
+        let mark = iter.mark();
+        let is_end = is_end || iter.next().transpose()?.is_none();
+        self.mark = mark;
+        Ok(Taken { records: self.records.clone(), mark: from, count, next, is_end })
+    }
+}
+
+/// Records that were handed out: they borrow from what was fetched.
+#[derive(Clone, Debug)]
+pub struct Polled {
+    partition: TopicPartition,
+    records: Records,
+    mark: RecordMark,
+    offsets: (Offset, Offset),
+    count: u32,
+}
+
+impl Polled {
+    pub(super) fn new(
+        partition: TopicPartition,
+        records: Records,
+        mark: RecordMark,
+        offsets: (Offset, Offset),
+        count: u32,
+    ) -> Self {
+        Self { partition, records, mark, offsets, count }
+    }
+
+    /// The partition that they stand in.
+    pub fn partition(&self) -> &TopicPartition {
+        &self.partition
+    }
+
+    /// How many there are: at least one.
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// The position before they were handed out, and behind them.
+    pub fn offsets(&self) -> (Offset, Offset) {
+        self.offsets
+    }
+
+    /// The records in order of their offsets.
+    pub fn iter(&self) -> impl Iterator<Item = Record<'_>> {
+        // They were walked over before they were handed out, so none is wrong.
+        self.records.iter_from(self.mark).map_while(Result::ok).take(self.count as usize)
+    }
+}

@@ -1,0 +1,426 @@
+//! Where a consumer stands in its partitions (semantics.md, section 15).
+//!
+//! ```text
+//!              listed                      fetched             poll
+//!   resetting ───────▶ at an offset ─▶ asked ─────▶ buffered ────────▶ records
+//!       ▲                   ▲                          │ out of range, the policy says where
+//!       └───────────────────┴──── seek, from anywhere ─┴──▶ resetting, or an error for the application
+//! ```
+//!
+//! Each question has a number of its own. A seek forgets it, so an answer to a question that was asked for another position
+//! is not known any more, and changes nothing.
+//!
+//! - May use: the newtypes, `record`, `message`, and its sibling `buffered`.
+//! - Must not know: who answers, how long polls wait.
+//! - Always true: a partition has at most one question open, and none while it has batches that were not handed out.
+
+mod ask;
+mod buffered;
+mod error;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::id::TopicPartition;
+use crate::message::{Detail, ErrorCode, Fetched, IsolationLevel, ListedOffset, OffsetSpec, RequestError};
+use crate::offset::Offset;
+use crate::record::{DecompressLimit, Entry};
+use crate::time::Instant;
+
+pub use ask::{Ask, AskFor, AskId};
+pub use buffered::Polled;
+use buffered::{Buffered, Step};
+pub use error::{NotAssigned, PollError};
+
+/// How a consumer reads.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct PositionsConfig {
+    /// `isolation.level`: how far to see, and whether to leave out what was aborted.
+    pub isolation: IsolationLevel,
+    /// `auto.offset.reset`: where to go on when there is no offset, or it is gone.
+    pub reset: OffsetReset,
+    /// `retry.backoff.ms`: how long to wait before a question is asked again that could not be answered now.
+    pub retry_backoff_ms: u64,
+    /// The most bytes that the records of one batch may decompress to.
+    pub decompress_limit: DecompressLimit,
+}
+
+impl Default for PositionsConfig {
+    fn default() -> Self {
+        Self {
+            isolation: IsolationLevel::ReadUncommitted,
+            reset: OffsetReset::Latest,
+            retry_backoff_ms: 100,
+            decompress_limit: DecompressLimit::default(),
+        }
+    }
+}
+
+/// Where to go on when there is no offset, or it is gone.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum OffsetReset {
+    /// At the first record there is.
+    Earliest,
+    /// At the next record that comes.
+    #[default]
+    Latest,
+    /// Nowhere: tell the application.
+    Refuse,
+}
+
+/// Where to begin in a partition.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Start {
+    /// At this offset.
+    At(Offset),
+    /// Where this is found.
+    Find(OffsetSpec),
+    /// At what the group has committed; where it has committed nothing, as [`PositionsConfig::reset`] says.
+    Committed(Option<Offset>),
+}
+
+/// Whether records of a partition are handed out.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum Pause {
+    /// They are.
+    #[default]
+    Running,
+    /// They are not; what was fetched is kept.
+    Paused,
+}
+
+/// Where a consumer stands in its partitions, and what it has fetched of them.
+#[derive(Debug)]
+pub struct Positions {
+    config: PositionsConfig,
+    partitions: BTreeMap<TopicPartition, Assigned>,
+    /// Who is asked about next: whoever was served goes to the end.
+    turns: BTreeMap<u64, TopicPartition>,
+    next_turn: u64,
+    asks: BTreeMap<AskId, TopicPartition>,
+    next_ask: u64,
+    /// Who has something to hand out or to tell, in the order in which it came.
+    ready: VecDeque<TopicPartition>,
+}
+
+#[derive(Debug)]
+struct Assigned {
+    state: State,
+    pause: Pause,
+    turn: u64,
+    asked: Option<AskId>,
+    /// No question before.
+    not_before: Instant,
+    buffered: Option<Buffered>,
+    /// To be told at the next poll.
+    trouble: Option<PollError>,
+    /// The end of what can be seen, as the last answer said.
+    end: Option<Offset>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum State {
+    /// There is no position before this is found.
+    Resetting(OffsetSpec),
+    /// The offset of the next record to be handed out.
+    At(Offset),
+    /// Nobody says where to begin.
+    Nowhere,
+}
+
+impl Positions {
+    /// Without partitions.
+    pub fn new(config: PositionsConfig) -> Self {
+        Self {
+            config,
+            partitions: BTreeMap::new(),
+            turns: BTreeMap::new(),
+            next_turn: 0,
+            asks: BTreeMap::new(),
+            next_ask: 0,
+            ready: VecDeque::new(),
+        }
+    }
+
+    /// Reads this partition too; one that is read already begins anew.
+    pub fn assign(&mut self, partition: TopicPartition, start: Start) {
+        self.revoke(&partition);
+        let turn = self.next_turn();
+        self.turns.insert(turn, partition.clone());
+        let assigned = Assigned {
+            state: State::Nowhere,
+            pause: Pause::Running,
+            turn,
+            asked: None,
+            not_before: Instant::ZERO,
+            buffered: None,
+            trouble: None,
+            end: None,
+        };
+        self.partitions.insert(partition.clone(), assigned);
+        self.begin(&partition, start);
+    }
+
+    /// Reads this partition no longer. What was fetched of it is forgotten.
+    pub fn revoke(&mut self, partition: &TopicPartition) {
+        let Some(gone) = self.partitions.remove(partition) else { return };
+        self.turns.remove(&gone.turn);
+        self.ready.retain(|ready| ready != partition);
+        if let Some(asked) = gone.asked {
+            self.asks.remove(&asked);
+        }
+    }
+
+    /// The partitions that are read, in order.
+    pub fn partitions(&self) -> impl Iterator<Item = &TopicPartition> {
+        self.partitions.keys()
+    }
+
+    /// Goes on elsewhere. What was fetched is forgotten, and what is on its way will be.
+    ///
+    /// # Errors
+    ///
+    /// [`NotAssigned`] if the partition is not read.
+    pub fn seek(&mut self, partition: &TopicPartition, start: Start) -> Result<(), NotAssigned> {
+        self.assigned(partition)?;
+        self.begin(partition, start);
+        Ok(())
+    }
+
+    /// Hands out no more records of the partition, or does so again. What was fetched stays, and is not fetched again.
+    ///
+    /// # Errors
+    ///
+    /// [`NotAssigned`] if the partition is not read.
+    pub fn set_pause(&mut self, partition: &TopicPartition, pause: Pause) -> Result<(), NotAssigned> {
+        self.assigned(partition)?.pause = pause;
+        Ok(())
+    }
+
+    /// The offset of the next record to be handed out; `None` if it is not known yet, or the partition is not read.
+    pub fn position(&self, partition: &TopicPartition) -> Option<Offset> {
+        match self.partitions.get(partition)?.state {
+            State::At(offset) => Some(offset),
+            State::Resetting(_) | State::Nowhere => None,
+        }
+    }
+
+    /// How many offsets lie between the position and the end of what can be seen, as the last answer said.
+    pub fn lag(&self, partition: &TopicPartition) -> Option<u64> {
+        let end = self.partitions.get(partition)?.end?;
+        Some(end.since(self.position(partition)?).unwrap_or(0))
+    }
+
+    /// What to ask now, in this order. Nothing is asked twice before it is answered.
+    pub fn plan(&mut self, now: Instant) -> Vec<Ask> {
+        let mut asks = Vec::new();
+        for partition in self.turns.values() {
+            let Some(assigned) = self.partitions.get_mut(partition) else { continue };
+            let Some(what) = assigned.question(now) else { continue };
+            self.next_ask += 1;
+            let id = AskId::new(self.next_ask);
+            assigned.asked = Some(id);
+            self.asks.insert(id, partition.clone());
+            asks.push(Ask { id, partition: partition.clone(), what });
+        }
+        asks
+    }
+
+    /// When to plan again, because a question may be repeated then.
+    pub fn next_deadline(&self, now: Instant) -> Option<Instant> {
+        let later = self.partitions.values().filter(|assigned| assigned.asked.is_none() && assigned.not_before > now);
+        later.map(|assigned| assigned.not_before).min()
+    }
+
+    /// The answer to a question for an offset. `None`: no record is as late as was asked for, so the next one counts.
+    pub fn listed(&mut self, now: Instant, id: AskId, answer: Result<Option<ListedOffset>, RequestError>) {
+        let Some((partition, assigned)) = self.answered(id) else { return };
+        match answer {
+            Ok(Some(listed)) => assigned.state = State::At(listed.offset),
+            Ok(None) => assigned.state = State::Resetting(OffsetSpec::Latest),
+            Err(error) => self.refused(now, partition, error),
+        }
+    }
+
+    /// The answer to a question for batches, in the order of their offsets.
+    pub fn fetched(&mut self, now: Instant, id: AskId, answer: Result<Fetched<Vec<Entry>>, RequestError>) {
+        let (isolation, turn) = (self.config.isolation, self.next_turn());
+        let Some((partition, assigned)) = self.answered(id) else { return };
+        let fetched = match answer {
+            Ok(fetched) => fetched,
+            Err(error) => return self.refused(now, partition, error),
+        };
+        assigned.end = Some(match isolation {
+            IsolationLevel::ReadUncommitted => fetched.high_watermark,
+            IsolationLevel::ReadCommitted => fetched.last_stable_offset,
+        });
+        if fetched.body.is_empty() {
+            return;
+        }
+        assigned.buffered = Some(Buffered::new(fetched.body, fetched.aborted, isolation));
+        let before = std::mem::replace(&mut assigned.turn, turn);
+        self.turns.remove(&before);
+        self.turns.insert(turn, partition.clone());
+        self.ready.push_back(partition);
+    }
+
+    /// Hands out at most `records_max` records, and moves the positions behind them. Nothing may mean that there is none,
+    /// or that all that was fetched is not for applications.
+    ///
+    /// # Errors
+    ///
+    /// [`PollError`] if there is nothing in front of it to hand out. The position has not moved; [`Positions::seek`] gets
+    /// past it.
+    pub fn poll(&mut self, records_max: u32) -> Result<Vec<Polled>, PollError> {
+        let mut polled: Vec<Polled> = Vec::new();
+        let mut left = records_max;
+        let mut paused = VecDeque::new();
+        let mut trouble = None;
+        while left > 0
+            && let Some(partition) = self.ready.front().cloned()
+        {
+            match self.poll_one(&partition, left) {
+                Ok(Handed::Records(records)) => {
+                    left -= records.count();
+                    polled.push(records);
+                }
+                Ok(Handed::Paused) => paused.extend(self.ready.pop_front()),
+                Ok(Handed::Nothing) => drop(self.ready.pop_front()),
+                // What is in front of it comes first; it is told at the next poll.
+                Err(_) if !polled.is_empty() => break,
+                Err(error) => {
+                    self.told(&partition);
+                    trouble = Some(error);
+                    break;
+                }
+            }
+        }
+        self.ready.extend(paused);
+        trouble.map_or(Ok(polled), Err)
+    }
+
+    /// A trouble that was told is over, unless it lies in the bytes: then others come first the next time.
+    fn told(&mut self, partition: &TopicPartition) {
+        self.ready.pop_front();
+        let Some(assigned) = self.partitions.get_mut(partition) else { return };
+        if assigned.trouble.take().is_none() || assigned.buffered.is_some() {
+            self.ready.push_back(partition.clone());
+        }
+    }
+
+    /// Hands out from the front of one partition.
+    fn poll_one(&mut self, partition: &TopicPartition, records_max: u32) -> Result<Handed, PollError> {
+        let limit = self.config.decompress_limit;
+        let Some(assigned) = self.partitions.get_mut(partition) else { return Ok(Handed::Nothing) };
+        if assigned.pause == Pause::Paused {
+            return Ok(Handed::Paused);
+        }
+        if let Some(trouble) = &assigned.trouble {
+            return Err(trouble.clone());
+        }
+        let (Some(buffered), State::At(position)) = (assigned.buffered.as_mut(), assigned.state) else {
+            return Ok(Handed::Nothing);
+        };
+        let step = buffered.step(position, records_max, limit);
+        let step = step.map_err(|error| PollError::Corrupt { partition: partition.clone(), position, error })?;
+        match step {
+            Step::Records { records, mark, count, next } => {
+                assigned.state = State::At(next);
+                Ok(Handed::Records(Polled::new(partition.clone(), records, mark, (position, next), count)))
+            }
+            Step::End { next } => {
+                assigned.state = State::At(next);
+                assigned.buffered = None;
+                Ok(Handed::Nothing)
+            }
+        }
+    }
+
+    fn assigned(&mut self, partition: &TopicPartition) -> Result<&mut Assigned, NotAssigned> {
+        self.partitions.get_mut(partition).ok_or_else(|| NotAssigned { partition: partition.clone() })
+    }
+
+    fn next_turn(&mut self) -> u64 {
+        self.next_turn += 1;
+        self.next_turn
+    }
+
+    /// Forgets what was asked and fetched, and begins at `start`.
+    fn begin(&mut self, partition: &TopicPartition, start: Start) {
+        let reset = self.config.reset;
+        let Some(assigned) = self.partitions.get_mut(partition) else { return };
+        if let Some(asked) = assigned.asked.take() {
+            self.asks.remove(&asked);
+        }
+        (assigned.buffered, assigned.trouble, assigned.not_before) = (None, None, Instant::ZERO);
+        self.ready.retain(|ready| ready != partition);
+        match start {
+            Start::At(offset) | Start::Committed(Some(offset)) => assigned.state = State::At(offset),
+            Start::Find(spec) => assigned.state = State::Resetting(spec),
+            Start::Committed(None) => {
+                let nowhere = PollError::NoOffset { partition: partition.clone() };
+                assigned.reset(reset, nowhere);
+            }
+        }
+        if assigned.trouble.is_some() {
+            self.ready.push_back(partition.clone());
+        }
+    }
+
+    /// The partition of a question that is still open, which it is no longer.
+    fn answered(&mut self, id: AskId) -> Option<(TopicPartition, &mut Assigned)> {
+        let partition = self.asks.remove(&id)?;
+        let assigned = self.partitions.get_mut(&partition)?;
+        assigned.asked = None;
+        Some((partition, assigned))
+    }
+
+    fn refused(&mut self, now: Instant, partition: TopicPartition, error: RequestError) {
+        let (reset, backoff) = (self.config.reset, self.config.retry_backoff_ms);
+        let Some(assigned) = self.partitions.get_mut(&partition) else { return };
+        match (assigned.state, error.code) {
+            (State::At(position), ErrorCode::OffsetOutOfRange) => {
+                let range = match error.detail {
+                    Detail::Range { log_start_offset, end } => Some((log_start_offset, end)),
+                    Detail::None | Detail::LogEnd(_) | Detail::Records(_) | Detail::Leader { .. } => None,
+                };
+                let gone = PollError::OutOfRange { partition: partition.clone(), position, range };
+                assigned.reset(reset, gone);
+            }
+            _ if error.is_retriable() => assigned.not_before = now.after(backoff),
+            _ => assigned.trouble = Some(PollError::Refused { partition: partition.clone(), error }),
+        }
+        if assigned.trouble.is_some() {
+            self.ready.push_back(partition);
+        }
+    }
+}
+
+impl Assigned {
+    fn question(&self, now: Instant) -> Option<AskFor> {
+        let may_ask = self.asked.is_none() && self.trouble.is_none() && self.not_before <= now;
+        match self.state {
+            State::Resetting(spec) if may_ask => Some(AskFor::Offset(spec)),
+            State::At(offset) if may_ask && self.buffered.is_none() && self.pause == Pause::Running => {
+                Some(AskFor::Batches(offset))
+            }
+            State::Resetting(_) | State::At(_) | State::Nowhere => None,
+        }
+    }
+
+    /// Goes on where the policy says, or tells `trouble`.
+    fn reset(&mut self, policy: OffsetReset, trouble: PollError) {
+        match policy {
+            OffsetReset::Earliest => self.state = State::Resetting(OffsetSpec::Earliest),
+            OffsetReset::Latest => self.state = State::Resetting(OffsetSpec::Latest),
+            OffsetReset::Refuse => self.trouble = Some(trouble),
+        }
+    }
+}
+
+/// What came of asking one partition for records.
+enum Handed {
+    Records(Polled),
+    Paused,
+    /// All of what was fetched has been handed out.
+    Nothing,
+}
