@@ -186,13 +186,14 @@ impl Partition {
                 }
             }
         }
-        let Some(end) = self.end_of_waiting() else { return };
         while *left > 0
+            && self.produces.len() > 0
+            && let Some(end) = self.end_of_waiting()
             && let Some(wait) = self.produces.pop_any()
         {
             *left -= 1;
             let unfinished = self.unfinished(&wait);
-            let error = match end.clone() {
+            let error = match end {
                 End::Stopped(reason) => ProduceError::StoppedMeanwhile { reason, unfinished },
                 End::Poisoned(why) => ProduceError::Poisoned { why, unfinished },
             };

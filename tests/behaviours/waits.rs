@@ -236,6 +236,40 @@ fn one_call_answers_a_few_hundred_and_says_that_more_are_due() {
 }
 
 #[test]
+fn every_way_to_stop_ends_every_wait_however_many_there_are() {
+    for way in 0..3 {
+        let mut node = Node::new(LogConfig::default());
+        for _ in 0..600 {
+            node.produce(Acks::All);
+            node.fetch(0, 1, Isolation::HighWatermark);
+        }
+        match way {
+            0 => node.partition.stop(StopReason::Resigned, &mut node.out),
+            1 => {
+                let op = *node.pending_ops().first().unwrap();
+                node.partition.failed(op, OpFailure::Failed("EIO".to_owned()), &mut node.out);
+            }
+            _ => node.partition.mark_failed("EIO", &mut node.out),
+        }
+        let told = |out: &[Effect]| {
+            let is_told = |effect: &&Effect| matches!(effect, Effect::Produced { .. } | Effect::Fetched { .. });
+            out.iter().filter(is_told).count()
+        };
+        assert_eq!((told(&node.out), node.partition.waiting()), (256, 1200 - 256));
+        node.take();
+        assert_eq!((node.answers.len(), node.partition.waiting()), (1200, 0));
+    }
+    // And those that are not appended yet.
+    let mut node = node_of(Found::Unsettled);
+    for _ in 0..600 {
+        node.produce(Acks::All);
+    }
+    node.partition.stop(StopReason::Deleted, &mut node.out);
+    node.take();
+    assert_eq!((node.answers.len(), node.partition.waiting(), node.end()), (600, 0, 0));
+}
+
+#[test]
 fn a_fetch_waits_for_the_bytes_it_wants_and_no_longer() {
     let size = u64::from(batch(&["value"]).size());
     for (bytes_min, batches) in [(1, 1), (61, 1), (size, 1), (size + 1, 2), (5 * size, 5), (5 * size + 1, 6)] {

@@ -2,6 +2,7 @@
 
 mod contract;
 mod cuts;
+mod reach;
 
 use crate::epoch::{LeaderEpoch, ProducerEpoch, Sequence};
 use crate::id::ProducerId;
