@@ -1,6 +1,7 @@
 //! Names and numbers of things: producers, brokers, topics, groups.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// Who writes: the number that Kafka's controller gives to a producer. Never negative.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -100,9 +101,9 @@ pub struct InvalidTopicId {
 
 /// A topic's name, checked: 1 to 249 of `a-z A-Z 0-9 . _ -`, neither `.` nor `..`.
 ///
-/// Only a name that has passed here ever becomes part of a path.
+/// Only a name that has passed here ever becomes part of a path. Clones share it.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct TopicName(String);
+pub struct TopicName(Arc<str>);
 
 impl TopicName {
     /// The longest name, in bytes.
@@ -123,7 +124,7 @@ impl TopicName {
         } else if let Some(found) = name.chars().find(|letter| !is_legal(*letter)) {
             NameReason::Character { found }
         } else {
-            return Ok(Self(name.to_owned()));
+            return Ok(Self(name.into()));
         };
         Err(InvalidTopicName { name: name.chars().take(64).collect(), reason })
     }

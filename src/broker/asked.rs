@@ -1,6 +1,6 @@
 //! Who has asked for what, and whose answer is still missing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::broker::fetch::FetchPending;
 use crate::broker::io::RequestId;
@@ -68,6 +68,8 @@ pub(super) struct Wait {
 pub(super) struct Asked {
     pub(super) requests: BTreeMap<RequestId, Pending>,
     waits: BTreeMap<Waiter, Wait>,
+    /// The waiters of each request.
+    parts: BTreeSet<(RequestId, Waiter)>,
     last: u64,
 }
 
@@ -76,6 +78,7 @@ impl Asked {
     pub(super) fn wait(&mut self, request: RequestId, index: usize, partition: &TopicPartition) -> Waiter {
         let waiter = self.number();
         self.waits.insert(waiter, Wait { request, index, partition: partition.clone(), timer: None });
+        self.parts.insert((request, waiter));
         waiter
     }
 
@@ -90,12 +93,15 @@ impl Asked {
     }
 
     pub(super) fn remove(&mut self, waiter: Waiter) -> Option<Wait> {
-        self.waits.remove(&waiter)
+        let wait = self.waits.remove(&waiter)?;
+        self.parts.remove(&(wait.request, waiter));
+        Some(wait)
     }
 
     /// Those who wait for a part of this request.
     pub(super) fn waiters_of(&self, request: RequestId) -> Vec<Waiter> {
-        self.waits.iter().filter(|(_, wait)| wait.request == request).map(|(waiter, _)| *waiter).collect()
+        let parts = self.parts.range((request, Waiter(0))..=(request, Waiter(u64::MAX)));
+        parts.map(|(_, waiter)| *waiter).collect()
     }
 
     /// Those who wait for this partition.
