@@ -167,6 +167,12 @@ impl Log {
         Reach::Offset(end.unwrap_or_else(|| from.advance(1)))
     }
 
+    /// `offset`, or where the batch begins that it lies in: whole batches are committed, whoever has acknowledged what. Known
+    /// from the high watermark on.
+    pub fn batch_floor(&self, offset: Offset) -> Offset {
+        self.tail.base_above(offset).map_or(offset, |base| base.min(offset))
+    }
+
     /// More bytes than there are from `from` on, or as many.
     fn bytes_at_most(&self, from: Offset) -> u64 {
         let active = self.active();

@@ -109,6 +109,12 @@ impl Tail {
         self.uncommitted.front().is_some_and(|(_, first)| first.base <= to)
     }
 
+    /// Where the first batch begins of those at or above the high watermark that end above `offset`.
+    pub(crate) fn base_above(&self, offset: Offset) -> Option<Offset> {
+        let behind = self.uncommitted.partition_point(|(_, descriptor)| descriptor.next <= offset);
+        self.uncommitted.get(behind).map(|(_, descriptor)| descriptor.base)
+    }
+
     /// Takes off the last descriptor, if its batch ends above `to`.
     pub(crate) fn pop_above(&mut self, to: Offset) -> Option<Descriptor> {
         if self.uncommitted.back().is_none_or(|(_, last)| last.next <= to) {

@@ -87,7 +87,7 @@ impl Partition {
             Durability::Written => self.log.written(),
             Durability::Flushed => self.log.flushed(),
         };
-        let committed = leader.committed(own);
+        let committed = self.log.batch_floor(leader.committed(own));
         if committed > self.log.high_watermark() {
             self.log.advance_high_watermark(committed);
         }

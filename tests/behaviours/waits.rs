@@ -459,6 +459,21 @@ fn too_few_in_sync_behind_an_append_is_told_with_where_it_is() {
 }
 
 #[test]
+fn a_batch_that_another_replica_claims_to_have_a_part_of_is_not_committed() {
+    let mut node = Node::with(LogConfig::default(), PartitionConfig::default(), reign_over_three(&[1, 2]));
+    node.produce(Acks::None);
+    let writer = node.produce_batch(&batch(&["a", "b", "c"]), Acks::All);
+    node.write();
+    node.partition.acknowledged(ottla::id::BrokerId::new(2), at(3), &mut node.out);
+    assert_eq!(node.high_watermark(), 1);
+    let reader = node.fetch(0, 1, Isolation::HighWatermark);
+    assert_eq!((node.offsets(reader), node.produced(writer)), (Some(vec![0]), None));
+    node.partition.acknowledged(ottla::id::BrokerId::new(2), at(4), &mut node.out);
+    node.take();
+    assert_eq!((node.high_watermark(), node.produced(writer)), (4, Some(Ok(1))));
+}
+
+#[test]
 fn a_refused_append_that_wants_no_answer_is_counted() {
     let mut node = Node::new(LogConfig::default());
     node.partition.stop(StopReason::Deleted, &mut node.out);
