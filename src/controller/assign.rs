@@ -117,7 +117,9 @@ pub(super) struct Beginning<'a> {
 
 impl<'a> Beginning<'a> {
     pub(super) fn new(image: &Image, candidates: &'a BTreeMap<BrokerId, Candidate>) -> Self {
-        Self { candidates, loads: image.has_directories().then(|| loads(image)) }
+        let is_choice = candidates.values().any(|candidate| candidate.directories.len() > 1);
+        let counted = || if is_choice { loads(image) } else { BTreeMap::new() };
+        Self { candidates, loads: image.has_directories().then(counted) }
     }
 
     /// A partition of these replicas, as it begins.

@@ -229,6 +229,18 @@ fn a_reign_is_never_earlier_than_the_latest_in_the_log() {
 }
 
 #[test]
+fn who_leads_where_nobody_led_begins_a_reign_behind_all_in_the_log() {
+    for (last_epoch, expected) in [(0, 2), (1, 2), (2, 3), (7, 8)] {
+        let mut controller = with_topic("orders", 1);
+        let topic_id = controller.image().topic(&name("orders")).unwrap().id().into();
+        let left = records::PartitionChangeRecord { topic_id, leader: -1, ..Default::default() };
+        controller.on_appended(&entry(&[left.into()], controller.end())).unwrap();
+        controller.on_committed(controller.end());
+        assert_eq!(lead(&mut controller, opened("orders-0", last_epoch, Shutdown::Clean)), (1, expected));
+    }
+}
+
+#[test]
 fn a_directory_that_has_moved_is_told() {
     let mut controller = with_topic("orders", 1);
     let moved = Opened { directory: OTHER_DIRECTORY, ..opened("orders-0", 0, Shutdown::Clean) };

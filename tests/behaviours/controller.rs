@@ -48,6 +48,9 @@ fn ctl_01_when_the_leader_is_fenced_the_next_in_sync_leads() {
 fn ctl_02_when_the_last_in_sync_dies_nobody_leads_and_it_stays_in_sync() {
     let led = elect(&partition(ids([1])), |id| id != BrokerId::new(1), Unclean::Refused);
     assert_eq!((led.leader, led.isr), (None, ids([1])));
+    let eligible = PartitionState { eligible_leader_replicas: ids([3]), ..partition(ids([1])) };
+    let led = elect(&eligible, |id| id != BrokerId::new(1), Unclean::Refused);
+    assert_eq!(led.leader, None, "who is eligible leads only where nobody is in sync");
 }
 
 #[test]
