@@ -31,6 +31,7 @@ pub const TARGETS: &[Target] = &[
     ("producer_state", log_leaves::producer_state),
     ("log_ops", log_ops::log_ops),
     ("message_configs", message::message_configs),
+    ("committed_offsets", message::committed_offsets),
     ("open_dir", open::open_dir),
     ("partition_ops", partition::partition_ops),
     ("decode_batch_v2", record::decode_batch_v2),

@@ -44,7 +44,9 @@ impl<'a> Fields<'a> {
     /// A text behind its length and one, as an unsigned varint; 0 would be none.
     pub(super) fn compact(&mut self, field: &'static str) -> Result<&'a str, OffsetsError> {
         let length = self.uvarint(field)?;
-        let bytes = length.checked_sub(1).ok_or(OffsetsError::Invalid { field, found: -1 })?;
+        // A text is never longer than a signed field of two bytes could say, here neither.
+        let bytes = length.checked_sub(1).filter(|bytes| *bytes <= i16::MAX as u32);
+        let bytes = bytes.ok_or(OffsetsError::Invalid { field, found: i64::from(length) - 1 })?;
         self.text(field, bytes as usize)
     }
 
