@@ -474,6 +474,26 @@ fn a_batch_that_another_replica_claims_to_have_a_part_of_is_not_committed() {
 }
 
 #[test]
+fn whose_deadline_has_passed_already_is_told_at_once_and_its_batch_stays() {
+    let mut node = Node::new(LogConfig::default());
+    let late = node.ask(&batch(&["v"]), Origin::Client, |produce| produce.deadline = Some(Instant::ZERO));
+    let Some(Err(ProduceError::TimedOut { unfinished })) = node.produced(late) else { panic!("a timeout") };
+    assert_eq!((unfinished.base_offset, unfinished.reached), (at(0), Reached::Appended));
+    node.settle();
+    assert_eq!((node.high_watermark(), node.timers.len(), node.partition.waiting()), (1, 0, 0));
+}
+
+#[test]
+fn so_many_records_are_flushed_without_being_asked_for() {
+    let mut node = Node::new(LogConfig { flush_messages: Some(3), ..LogConfig::default() });
+    for flushed in [0, 0, 3, 3, 3, 6] {
+        node.produce(Acks::None);
+        node.settle();
+        assert_eq!(node.partition.log().flushed(), at(flushed));
+    }
+}
+
+#[test]
 fn a_refused_append_that_wants_no_answer_is_counted() {
     let mut node = Node::new(LogConfig::default());
     node.partition.stop(StopReason::Deleted, &mut node.out);
