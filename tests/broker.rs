@@ -14,7 +14,7 @@ use ottla::message::{
     ListOffsets, ListPartition, ListedOffset, NewTopic, OffsetSpec, Request, RequestError, Response,
 };
 use ottla::offset::Offset;
-use ottla::partition::StopReason;
+use ottla::partition::{StopReason, Waiter};
 use ottla::record::Checked;
 use ottla::time::Instant;
 use proptest::prelude::*;
@@ -155,6 +155,29 @@ fn a_fetch_that_wants_more_than_may_fit_is_answered_when_it_is_full() {
     request.partitions[0].bytes_max = 100;
     let id = hand.ask(Request::Fetch(request));
     assert_eq!(values(&mut hand, id), [["a"]]);
+}
+
+#[test]
+fn a_fetch_gets_no_more_than_fits_but_for_its_first_batch_and_waits_for_no_more_than_may_fit() {
+    let mut hand = Hand::new(&["t-0", "t-1"], LogConfig { tail_cache_bytes: 0, ..LogConfig::default() });
+    let large = "x".repeat(5_000);
+    for part in ["t-0", "t-1"] {
+        hand.ask(produce(Acks::None, Durability::Written, &[(part, &large)]));
+    }
+    hand.work();
+    let Request::Fetch(mut request) = fetch(&["t-0", "t-1", "t-0"], 1 << 20, 500) else { panic!() };
+    request.bytes_max = 1_000;
+    let id = hand.ask(Request::Fetch(request));
+    assert_eq!(values(&mut hand, id), [vec![large], vec![], vec![]]);
+}
+
+#[test]
+fn an_answer_of_another_s_search_is_nobody_s() {
+    let mut hand = Hand::new(&["t-0"], LogConfig::default());
+    let id = hand.ask(produce(Acks::All, Durability::Flushed, &[("t-0", "a")]));
+    (0..10).for_each(|number| hand.give(Input::Found { waiter: Waiter(number), result: Ok(None) }));
+    hand.work();
+    assert_eq!(offsets(hand.answer(id)), [Ok(Offset::ZERO)]);
 }
 
 #[test]

@@ -12,10 +12,11 @@ use ottla::controller::{Opened, Shutdown, Uuid};
 use ottla::id::TopicName;
 use ottla::log::{Effect, LogConfig};
 use ottla::message::{
-    Acks, AlterConfigs, ConfigChange, ConfigOperation, CreatePartitions, CreateTopics, CreatedTopic, DeleteTopics,
-    DescribeConfigs, DescribeTopics, Durability, ErrorCode, MorePartitions, NewTopic, Request, RequestError, Response,
-    TopicConfig, TopicRef, Trial,
+    Acks, AlterConfigs, ConfigChange, ConfigOperation, CreatePartitions, CreateTopics, CreatedTopic, DeleteBefore,
+    DeleteRecords, DeleteTopics, DescribeConfigs, DescribeTopics, Durability, ErrorCode, MorePartitions, NewTopic,
+    Request, RequestError, Response, TopicConfig, TopicRef, Trial,
 };
+use ottla::partition::StopReason;
 use ottla::record::Checked;
 
 fn name(name: &str) -> TopicName {
@@ -200,7 +201,7 @@ fn who_leads_what_was_opened_is_decided_and_told() {
     hand.work();
     let led = std::mem::take(&mut hand.led);
     assert_eq!(led[0].1.as_ref().unwrap().leader_epoch, before.next().unwrap(), "it was not closed: a new reign");
-    assert_eq!(led[1], (at("nothing-0"), None));
+    assert!(led[1].1.is_err());
 }
 
 #[test]
@@ -231,4 +232,123 @@ fn a_topic_keeps_the_settings_it_was_created_with() {
     hand.open_all();
     assert_eq!(created(&mut hand, id).remove(0).unwrap().config, config);
     assert_eq!(hand.broker.partition(&at("orders-0")).unwrap().log().config().retention_ms, Some(60_000));
+}
+
+#[test]
+fn what_one_partition_wants_of_its_disk_is_not_taken_for_another_s() {
+    let mut hand = Hand::controlling();
+    let config = TopicConfig::default().with_index_interval_bytes(1);
+    let topics = vec![NewTopic::new(name("orders")).partitions(2).config(config)];
+    hand.ask(Request::CreateTopics(CreateTopics { topics, timeout_ms: 0, trial: Trial::Do }));
+    hand.open_all();
+    for _ in 0..5 {
+        hand.ask(produce(Acks::Leader, Durability::Written, &[("orders-1", "a")]));
+        hand.work();
+    }
+    hand.ask(alter("orders", "flush.messages", ConfigOperation::Set("1".to_owned())));
+    while let Some((partition, _)) = hand.wishes.front() {
+        assert_ne!(*partition, at("orders-0"), "nothing was appended there");
+        hand.step();
+    }
+    let log = hand.broker.partition(&at("orders-1")).unwrap().log();
+    assert_eq!(log.flushed(), log.log_end_offset());
+}
+
+#[test]
+fn clients_do_not_write_to_the_metadata() {
+    let mut hand = with_topic("orders", 1);
+    let metadata = "__cluster_metadata-0";
+    let before = hand.broker.partition(&at(metadata)).unwrap().log().log_end_offset();
+    let Response::Produce(answers) = hand.answer_now(produce(Acks::All, Durability::Written, &[(metadata, "a")]))
+    else {
+        panic!()
+    };
+    assert_eq!(answers[0].result.as_ref().unwrap_err().code, ErrorCode::InvalidTopicException);
+    let partitions = vec![(at(metadata), DeleteBefore::HighWatermark)];
+    let deleted = hand.answer_now(Request::DeleteRecords(DeleteRecords { timeout_ms: 0, partitions }));
+    assert!(matches!(deleted, Response::DeleteRecords(answers) if answers[0].result.is_err()));
+    hand.work();
+    let log = hand.broker.partition(&at(metadata)).unwrap().log();
+    assert_eq!((log.log_start_offset().get(), log.log_end_offset()), (0, before));
+}
+
+#[test]
+fn a_topic_created_again_is_opened_once_the_old_one_is_released() {
+    let mut hand = with_topic("orders", 1);
+    hand.ask(Request::DeleteTopics(DeleteTopics { topics: vec![TopicRef::Name(name("orders"))], timeout_ms: 0 }));
+    hand.work();
+    let id = hand.ask(create(&[("orders", 1)], Trial::Do));
+    hand.work();
+    assert!(hand.openings.is_empty() && !hand.answers.contains_key(&id), "the old one is still there");
+    hand.give(Input::Release(at("orders-0")));
+    assert_eq!(hand.openings.len(), 1);
+    hand.open_all();
+    assert!(created(&mut hand, id)[0].is_ok());
+    let id = hand.ask(produce(Acks::All, Durability::Written, &[("orders-0", "a")]));
+    hand.work();
+    assert!(matches!(hand.answer(id), Response::Produce(answers) if answers[0].result.is_ok()));
+}
+
+#[test]
+fn nothing_is_decided_before_the_metadata_has_begun() {
+    let mut hand = Hand::not_started();
+    let id = hand.ask(create(&[("orders", 1)], Trial::Do));
+    hand.open_all();
+    assert!(created(&mut hand, id)[0].is_ok());
+    assert!(hand.broker.image().unwrap().metadata_version().is_some());
+}
+
+#[test]
+fn whether_a_partition_is_led_is_told_also_if_that_could_not_be_decided() {
+    let mut hand = with_topic("orders", 1);
+    hand.give(Input::Stop { partition: at("__cluster_metadata-0"), reason: StopReason::Resigned });
+    let opened =
+        Opened { partition: at("orders-0"), directory: Uuid::MIGRATING, last_epoch: None, shutdown: Shutdown::Unclean };
+    hand.give(Input::Lead { opened: vec![opened], date: hand::DATE });
+    hand.work();
+    assert!(hand.led.len() == 1 && hand.led[0].1.is_err());
+}
+
+#[test]
+fn a_partition_that_is_not_here_is_deleted_with_its_topic_and_not_opened_by_a_setting() {
+    let mut hand = with_topic("orders", 1);
+    hand.give(Input::Stop { partition: at("orders-0"), reason: StopReason::Resigned });
+    hand.work();
+    hand.give(Input::Release(at("orders-0")));
+    let id = hand.ask(alter("orders", "flush.messages", ConfigOperation::Set("1".to_owned())));
+    hand.work();
+    assert!(hand.openings.is_empty() && hand.answers.contains_key(&id));
+    hand.ask(Request::DeleteTopics(DeleteTopics { topics: vec![TopicRef::Name(name("orders"))], timeout_ms: 0 }));
+    hand.work();
+    assert_eq!(hand.deleted, [at("orders-0")]);
+}
+
+#[test]
+fn a_partition_that_cannot_be_opened_is_told_and_holds_up_nobody() {
+    let mut hand = Hand::controlling();
+    let stuck = hand.ask(create(&[("orders", 1)], Trial::Do));
+    hand.work();
+    let other = hand.ask(Request::InitProducerId(Default::default()));
+    hand.work();
+    assert!(hand.answers.contains_key(&other) && !hand.answers.contains_key(&stuck));
+    hand.give(Input::NotOpened { partition: at("orders-0"), why: "the disk is gone".to_owned() });
+    assert_eq!(created(&mut hand, stuck)[0].as_ref().unwrap_err().code, ErrorCode::KafkaStorageError);
+}
+
+#[test]
+fn a_number_that_is_used_again_after_a_cancellation_gets_its_own_answer() {
+    let mut hand = Hand::controlling();
+    let date = hand::DATE;
+    let (id, first) = (RequestId(77), create(&[("a", 1), ("b", 1)], Trial::Do));
+    hand.give(Input::Request { id, date, request: first });
+    hand.give(Input::Request { id, date, request: create(&[("x", 1)], Trial::Do) });
+    assert_eq!(std::mem::take(&mut hand.rejected), [id], "it is not answered yet");
+    hand.give(Input::Cancel(id));
+    hand.give(Input::Request { id, date, request: create(&[("c", 0), ("d", 1), ("e", 1)], Trial::Do) });
+    for _ in 0..6 {
+        hand.open_all();
+    }
+    let codes: Vec<_> = created(&mut hand, id).into_iter().map(|result| result.err().map(|error| error.code)).collect();
+    assert_eq!(codes, [Some(ErrorCode::InvalidPartitions), None, None]);
+    assert!(hand.broker.image().unwrap().topic(&name("b")).is_some(), "what was begun goes on");
 }

@@ -61,23 +61,18 @@ impl Broker {
     /// Has each part of a request decided, one after the other.
     fn decide_each(&mut self, now: Instant, deciding: Deciding, jobs: impl Iterator<Item = Job>) {
         let Deciding { id, date, trial, pending } = deciding;
-        self.asked.requests.insert(id, pending);
+        let key = self.asked.pend(id, pending);
         for (index, job) in jobs.enumerate() {
-            let task = Task { date, asker: Some((id, index)), trial, job };
-            if self.control.is_some() {
-                self.ask_controller(now, task);
-            } else {
-                self.finish_task(&task, Err(no_controller()));
-            }
+            self.ask_controller(now, Task { date, asker: Some((key, index)), trial, job });
         }
-        self.maybe_respond(id);
+        self.maybe_respond(key);
     }
 
     /// Answers whoever has asked for the task.
     pub(super) fn finish_task(&mut self, task: &Task, result: Result<(), RequestError>) {
-        let Some((id, index)) = task.asker else { return };
+        let Some((key, index)) = task.asker else { return };
         let created = if result.is_ok() { self.created(task) } else { None };
-        match self.asked.requests.get_mut(&id) {
+        match self.asked.pending_mut(key) {
             Some(Pending::CreateTopics(gather)) => {
                 let gone = || RequestError::because(ErrorCode::UnknownTopicOrPartition, "it was deleted meanwhile");
                 gather.answer(index, result.and_then(|()| created.ok_or_else(gone)));
@@ -85,13 +80,15 @@ impl Broker {
             Some(Pending::DeleteTopics(gather)) => gather.answer(index, result),
             Some(Pending::CreatePartitions(gather) | Pending::AlterConfigs(gather)) => gather.answer(index, result),
             Some(Pending::InitProducerId) => {
-                self.asked.requests.remove(&id);
                 let identity = result.and_then(|()| self.next_identity());
-                return self.respond(id, Response::InitProducerId(identity));
+                if let Some((id, _)) = self.asked.take(key) {
+                    self.respond(id, Response::InitProducerId(identity));
+                }
+                return;
             }
-            Some(Pending::Produce(_) | Pending::ListOffsets(_) | Pending::Fetch(_)) | None => {}
+            Some(Pending::Produce(_) | Pending::ListOffsets(_) | Pending::Fetch(_) | Pending::FetchToBe) | None => {}
         }
-        self.maybe_respond(id);
+        self.maybe_respond(key);
     }
 
     pub(super) fn respond(&mut self, id: RequestId, response: Response<Body>) {

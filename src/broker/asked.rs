@@ -9,12 +9,19 @@ use crate::message::{Answer, CreatedTopic, ListedOffset, Produced, RequestError,
 use crate::partition::Waiter;
 use crate::timer::TimerId;
 
+/// The node's own number for a request: the asker may use its number again once it has cancelled, and what was begun for it
+/// must not be taken for its next.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) struct Key(u64);
+
 /// A request that is not answered yet.
 #[derive(Clone, Debug)]
 pub(super) enum Pending {
     Produce(Gather<TopicPartition, Produced>),
     ListOffsets(Gather<TopicPartition, Option<ListedOffset>>),
     Fetch(FetchPending),
+    /// A fetch that is being looked at just now.
+    FetchToBe,
     CreateTopics(Gather<TopicName, CreatedTopic>),
     DeleteTopics(Gather<TopicRef, ()>),
     CreatePartitions(Gather<TopicName, ()>),
@@ -36,10 +43,10 @@ impl<K, T> Gather<K, T> {
     }
 
     pub(super) fn answer(&mut self, index: usize, answer: Result<T, RequestError>) {
-        let (_, slot) = &mut self.answers[index];
-        assert!(slot.is_none(), "a part has been answered twice");
-        *slot = Some(answer);
-        self.missing -= 1;
+        if let Some((_, slot @ None)) = self.answers.get_mut(index) {
+            *slot = Some(answer);
+            self.missing -= 1;
+        }
     }
 
     pub(super) fn is_complete(&self) -> bool {
@@ -55,7 +62,7 @@ impl<K, T> Gather<K, T> {
 /// What a waiter stands for.
 #[derive(Clone, Debug)]
 pub(super) struct Wait {
-    pub(super) request: RequestId,
+    pub(super) request: Key,
     /// Which of the request's partitions.
     pub(super) index: usize,
     pub(super) partition: TopicPartition,
@@ -66,16 +73,50 @@ pub(super) struct Wait {
 /// All who wait.
 #[derive(Debug, Default)]
 pub(super) struct Asked {
-    pub(super) requests: BTreeMap<RequestId, Pending>,
+    requests: BTreeMap<Key, (RequestId, Pending)>,
+    keys: BTreeMap<RequestId, Key>,
     waits: BTreeMap<Waiter, Wait>,
     /// The waiters of each request.
-    parts: BTreeSet<(RequestId, Waiter)>,
+    parts: BTreeSet<(Key, Waiter)>,
     last: u64,
 }
 
 impl Asked {
+    /// Whether a request of this number is not answered yet.
+    pub(super) fn is_asked(&self, id: RequestId) -> bool {
+        self.keys.contains_key(&id)
+    }
+
+    /// A number for a request, which is pending from now on.
+    pub(super) fn pend(&mut self, id: RequestId, pending: Pending) -> Key {
+        self.last += 1;
+        let key = Key(self.last);
+        self.keys.insert(id, key);
+        self.requests.insert(key, (id, pending));
+        key
+    }
+
+    pub(super) fn key(&self, id: RequestId) -> Option<Key> {
+        self.keys.get(&id).copied()
+    }
+
+    pub(super) fn pending(&self, key: Key) -> Option<&Pending> {
+        self.requests.get(&key).map(|(_, pending)| pending)
+    }
+
+    pub(super) fn pending_mut(&mut self, key: Key) -> Option<&mut Pending> {
+        self.requests.get_mut(&key).map(|(_, pending)| pending)
+    }
+
+    /// The request is not pending any more. Answers with the asker's number for it.
+    pub(super) fn take(&mut self, key: Key) -> Option<(RequestId, Pending)> {
+        let (id, pending) = self.requests.remove(&key)?;
+        self.keys.remove(&id);
+        Some((id, pending))
+    }
+
     /// A number nobody has, for the part of a request that concerns one partition.
-    pub(super) fn wait(&mut self, request: RequestId, index: usize, partition: &TopicPartition) -> Waiter {
+    pub(super) fn wait(&mut self, request: Key, index: usize, partition: &TopicPartition) -> Waiter {
         let waiter = self.number();
         self.waits.insert(waiter, Wait { request, index, partition: partition.clone(), timer: None });
         self.parts.insert((request, waiter));
@@ -86,6 +127,10 @@ impl Asked {
     pub(super) fn number(&mut self) -> Waiter {
         self.last += 1;
         Waiter(self.last)
+    }
+
+    pub(super) fn get(&self, waiter: Waiter) -> Option<&Wait> {
+        self.waits.get(&waiter)
     }
 
     pub(super) fn get_mut(&mut self, waiter: Waiter) -> Option<&mut Wait> {
@@ -99,7 +144,7 @@ impl Asked {
     }
 
     /// Those who wait for a part of this request.
-    pub(super) fn waiters_of(&self, request: RequestId) -> Vec<Waiter> {
+    pub(super) fn waiters_of(&self, request: Key) -> Vec<Waiter> {
         let parts = self.parts.range((request, Waiter(0))..=(request, Waiter(u64::MAX)));
         parts.map(|(_, waiter)| *waiter).collect()
     }

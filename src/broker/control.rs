@@ -2,11 +2,15 @@
 //! from it is carried on.
 //!
 //! - Always true: a change is decided when all in front of it are committed, so it is replayed into what it was decided
-//!   against; whoever asked for it is answered when it is committed, and, for new partitions, when they can be used.
+//!   against; whoever asked for it is answered when it is committed, and, for new partitions, when they can be used, which
+//!   holds up nobody behind it.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::broker::io::{Opening, Output, RequestId};
+use crate::broker::asked::Key;
+use crate::broker::errors::stopped;
+use crate::broker::io::{Opening, Output};
+use crate::broker::refuse::{no_controller, unknown_partition};
 use crate::broker::{Broker, settings};
 use crate::controller::{Change, Controller, Draw, METADATA_TOPIC, Opened, PartitionState};
 use crate::id::{BrokerId, TopicName, TopicPartition};
@@ -17,6 +21,9 @@ use crate::message::{
 use crate::partition::{self, Durability, ProduceError, Reign, StopReason, Waiter};
 use crate::record::{Batch, Origin, Rules};
 use crate::time::{Instant, Timestamp};
+
+/// How many tasks that are done at once one input takes.
+const TASKS_MAX: usize = 64;
 
 /// What makes a node the controller too.
 #[derive(Clone, Debug)]
@@ -38,6 +45,10 @@ pub(super) struct Control {
     metadata: TopicPartition,
     tasks: VecDeque<Task>,
     current: Option<Current>,
+    /// What is committed and waits for partitions to be there.
+    opening: Vec<Waiting>,
+    /// Partitions that are to be made once older ones of the same name are released.
+    blocked: BTreeMap<TopicPartition, Opening>,
     /// Producer ids that this node may give.
     ids: std::ops::Range<i64>,
     /// What of the metadata's log is not known: nothing more is decided.
@@ -49,7 +60,7 @@ pub(super) struct Control {
 pub(super) struct Task {
     pub(super) date: Timestamp,
     /// Which part of which request asks for it.
-    pub(super) asker: Option<(RequestId, usize)>,
+    pub(super) asker: Option<(Key, usize)>,
     pub(super) trial: Trial,
     pub(super) job: Job,
 }
@@ -72,10 +83,16 @@ struct Current {
     /// Changes that come behind the one that is being appended.
     rest: VecDeque<Change>,
     appending: Option<(Waiter, Batch)>,
-    /// Which topic it is about, as it was before.
-    topic: Option<TopicName>,
-    /// Partitions that are to be there before it is done.
-    opening: BTreeSet<TopicPartition>,
+    /// Which topic it is about, and which partitions it had before.
+    topic: Option<(TopicName, BTreeSet<u32>)>,
+}
+
+/// What is done but for partitions that are to be opened.
+#[derive(Debug)]
+struct Waiting {
+    task: Task,
+    partitions: BTreeSet<TopicPartition>,
+    failed: Option<RequestError>,
 }
 
 impl Control {
@@ -86,7 +103,16 @@ impl Control {
     /// Never: the name of the metadata's partition is a name.
     pub(super) fn new(role: ControlRole) -> Self {
         let metadata = TopicPartition::parse(&format!("{METADATA_TOPIC}-0")).expect("it is the name of a partition");
-        Self { role, metadata, tasks: VecDeque::new(), current: None, ids: 0..0, halted: None }
+        Self {
+            role,
+            metadata,
+            tasks: VecDeque::new(),
+            current: None,
+            opening: Vec::new(),
+            blocked: BTreeMap::new(),
+            ids: 0..0,
+            halted: None,
+        }
     }
 
     fn decide(&mut self, job: &Job) -> Result<Vec<Change>, RequestError> {
@@ -141,55 +167,78 @@ impl Control {
         })
     }
 
+    /// Decides without drawing anything.
+    fn try_out(&mut self, job: &Job) -> Result<Vec<Change>, RequestError> {
+        let draw = self.role.draw.clone();
+        let decided = self.decide(job);
+        self.role.draw = draw;
+        decided
+    }
+
     /// The next producer id of the block that this node may give.
     pub(super) fn next_producer_id(&mut self) -> Option<i64> {
         self.ids.next()
     }
 
-    /// Which topic a job is about, as long as it is there.
-    fn topic_of(&self, job: &Job) -> Option<TopicName> {
-        match job {
-            Job::Create(topic) => Some(topic.name.clone()),
-            Job::Delete(topic) => self.role.controller.image().find_topic(topic).map(|topic| topic.name().clone()),
-            Job::Grow(more) => Some(more.name.clone()),
-            Job::Alter(name, _) => Some(name.clone()),
-            Job::Start | Job::Lead(_) | Job::ProducerId => None,
+    /// Which topic a job is about, and which partitions it has before it is done.
+    fn topic_of(&self, job: &Job) -> Option<(TopicName, BTreeSet<u32>)> {
+        let image = self.role.controller.image();
+        let name = match job {
+            Job::Create(topic) => topic.name.clone(),
+            Job::Delete(topic) => image.find_topic(topic)?.name().clone(),
+            Job::Grow(more) => more.name.clone(),
+            Job::Alter(name, _) => name.clone(),
+            Job::Start | Job::Lead(_) | Job::ProducerId => return None,
+        };
+        let before = image.topic(&name).map(|topic| topic.partitions().map(|(number, _)| number).collect());
+        Some((name, before.unwrap_or_default()))
+    }
+
+    /// The next task; in front of any other that which the log of metadata needs first.
+    fn next_task(&mut self) -> Option<Task> {
+        let task = self.tasks.pop_front()?;
+        if matches!(task.job, Job::Start) || self.role.controller.decide_start().is_empty() {
+            return Some(task);
         }
+        let start = Task { date: task.date, asker: None, trial: Trial::Do, job: Job::Start };
+        self.tasks.push_front(task);
+        Some(start)
     }
 }
 
 impl Broker {
     pub(super) fn ask_controller(&mut self, now: Instant, task: Task) {
-        if let Some(control) = &mut self.control {
-            control.tasks.push_back(task);
-            self.control_on(now);
+        match &mut self.control {
+            Some(control) => {
+                control.tasks.push_back(task);
+                self.control_on(now);
+            }
+            None => self.end_task(task, Err(no_controller())),
         }
     }
 
-    /// Goes on with the next task, unless one is under way.
+    /// Goes on with the next tasks, unless one is under way. At most so many that are done at once.
     pub(super) fn control_on(&mut self, now: Instant) {
-        loop {
-            let Some(control) = &mut self.control else { return };
-            if control.current.is_some() {
-                return;
-            }
-            let Some(task) = control.tasks.pop_front() else { return };
+        for _ in 0..TASKS_MAX {
+            let Some(control) = self.control.as_mut().filter(|control| control.current.is_none()) else { return };
+            let Some(task) = control.next_task() else { return };
             let topic = control.topic_of(&task.job);
             let decided = match control.halted.clone() {
                 Some(error) => Err(error),
+                None if task.trial == Trial::ValidateOnly => control.try_out(&task.job),
                 None => control.decide(&task.job),
             };
             match decided {
-                Err(error) => self.finish_task(&task, Err(error)),
-                Ok(_) if task.trial == Trial::ValidateOnly => self.finish_task(&task, Ok(())),
+                Err(error) => self.end_task(task, Err(error)),
+                Ok(_) if task.trial == Trial::ValidateOnly => self.end_task(task, Ok(())),
                 Ok(changes) => {
                     let rest = changes.into_iter().filter(|change| !change.is_empty()).collect();
-                    let opening = BTreeSet::new();
-                    control.current = Some(Current { task, rest, appending: None, topic, opening });
+                    control.current = Some(Current { task, rest, appending: None, topic });
                     self.append_next(now);
                 }
             }
         }
+        self.outputs.push_back(Output::Again);
     }
 
     /// Appends the next change of the task, or goes on to what follows from those that are committed.
@@ -280,82 +329,120 @@ impl Broker {
     /// All changes of the task are committed: what follows from them.
     fn on_changed(&mut self) {
         let Some(control) = &mut self.control else { return };
-        let Some(current) = &mut control.current else { return };
-        let (role, own) = (&control.role, control.role.broker);
-        let image = role.controller.image();
-        if let Job::Lead(opened) = &current.task.job {
-            for one in opened {
-                let partition = one.partition.clone();
-                let state = image.partition(&partition).filter(|state| state.leader == Some(own));
-                let reign = state.map(reign);
-                self.outputs.push_back(Output::Led { partition, reign });
-            }
-        }
-        let Some(name) = current.topic.clone() else { return self.task_done() };
+        let Some(Current { task, topic, .. }) = control.current.take() else { return };
+        let image = control.role.controller.image().clone();
+        let Some((name, before)) = topic else { return self.end_task(task, Ok(())) };
         let Some(topic) = image.topic(&name) else {
-            let gone = self.hosts.keys().filter(|partition| *partition.topic() == name).cloned().collect();
-            return self.delete_all(gone);
+            self.delete_all(&name, &before);
+            return self.end_task(task, Ok(()));
         };
         let pairs = image.topic_config(&name).cloned().unwrap_or_default();
         let (config, _) = TopicConfig::read_pairs(&pairs);
+        let (log, partition_config) = (settings::log_config(&config), settings::partition_config(&config));
+        let own = control.role.broker;
+        let mut partitions = BTreeSet::new();
         for (number, state) in topic.partitions().filter(|(_, state)| state.leader == Some(own)) {
             let Ok(partition) = TopicPartition::new(name.clone(), number) else { continue };
-            let (log, partition_config) = (settings::log_config(&config), settings::partition_config(&config));
-            match self.hosts.get_mut(&partition) {
-                // Settings that the controller has checked make sense to the log too; if not, the old ones stay.
-                Some(host) => drop(host.configure(partition_config, log, &mut self.effects)),
-                None => {
-                    current.opening.insert(partition.clone());
-                    let (topic_id, directory) = (topic.id(), state.directory_of(own));
-                    let opening =
-                        Opening { partition, topic_id, directory, log, config: partition_config, reign: reign(state) };
-                    self.outputs.push_back(Output::Open(Box::new(opening)));
-                }
+            if before.contains(&number) {
+                self.with_host(&partition, |host, effects| {
+                    // Settings that the controller has checked make sense to the log too; if not, the old ones stay.
+                    let _ = host.configure(partition_config, log.clone(), effects);
+                });
+                continue;
             }
+            partitions.insert(partition.clone());
+            let (topic_id, directory) = (topic.id(), state.directory_of(own));
+            let (log, config) = (log.clone(), partition_config);
+            self.open(Opening { partition, topic_id, directory, log, config, reign: reign(state) });
         }
-        let hosted: Vec<_> = self.hosts.keys().filter(|partition| *partition.topic() == name).cloned().collect();
-        hosted.iter().for_each(|partition| self.carry(partition));
-        self.maybe_task_done();
+        self.wait_for(task, partitions);
     }
 
-    fn delete_all(&mut self, partitions: Vec<TopicPartition>) {
-        for partition in partitions {
+    /// Has a partition made, as soon as there is no older one of its name.
+    fn open(&mut self, opening: Opening) {
+        if !self.hosts.contains_key(&opening.partition) {
+            return self.outputs.push_back(Output::Open(Box::new(opening)));
+        }
+        if let Some(control) = &mut self.control {
+            control.blocked.insert(opening.partition.clone(), opening);
+        }
+    }
+
+    /// The name of a partition is free.
+    pub(super) fn on_released(&mut self, partition: &TopicPartition) {
+        let blocked = self.control.as_mut().and_then(|control| control.blocked.remove(partition));
+        if let Some(opening) = blocked {
+            self.outputs.push_back(Output::Open(Box::new(opening)));
+        }
+    }
+
+    fn delete_all(&mut self, name: &TopicName, before: &BTreeSet<u32>) {
+        for number in before {
+            let Ok(partition) = TopicPartition::new(name.clone(), *number) else { continue };
             self.on_stop(&partition, StopReason::Deleted);
+            self.on_opened(&partition, Some(&stopped(StopReason::Deleted)));
             self.outputs.push_back(Output::Delete(partition));
         }
-        self.task_done();
     }
 
-    /// A partition is there now, or will not be.
-    pub(super) fn on_opened(&mut self, partition: &TopicPartition) {
-        if let Some(current) = self.control.as_mut().and_then(|control| control.current.as_mut())
-            && current.opening.remove(partition)
-        {
-            self.maybe_task_done();
+    fn wait_for(&mut self, task: Task, partitions: BTreeSet<TopicPartition>) {
+        if partitions.is_empty() {
+            return self.end_task(task, Ok(()));
+        }
+        if let Some(control) = &mut self.control {
+            control.opening.push(Waiting { task, partitions, failed: None });
         }
     }
 
-    fn maybe_task_done(&mut self) {
-        let current = self.control.as_ref().and_then(|control| control.current.as_ref());
-        if current.is_some_and(|current| current.opening.is_empty()) {
-            self.task_done();
+    /// A partition is there now, or will not be, and why.
+    pub(super) fn on_opened(&mut self, partition: &TopicPartition, failed: Option<&RequestError>) {
+        let Some(control) = &mut self.control else { return };
+        if failed.is_some() {
+            control.blocked.remove(partition);
         }
-    }
-
-    fn task_done(&mut self) {
-        if let Some(current) = self.control.as_mut().and_then(|control| control.current.take()) {
-            self.finish_task(&current.task, Ok(()));
+        let mut done = Vec::new();
+        for waiting in &mut control.opening {
+            if waiting.partitions.remove(partition) && waiting.failed.is_none() {
+                waiting.failed = failed.cloned();
+            }
+        }
+        let is_waiting = |waiting: &mut Waiting| waiting.partitions.is_empty();
+        done.extend(control.opening.extract_if(.., is_waiting));
+        for Waiting { task, failed, .. } in done {
+            self.end_task(task, failed.map_or(Ok(()), Err));
         }
     }
 
     fn give_up_task(&mut self, error: RequestError) {
-        if let Some(control) = &mut self.control {
-            // A block that may not be committed is not given away.
-            control.ids = 0..0;
+        let Some(control) = &mut self.control else { return };
+        // A block that may not be committed is not given away.
+        control.ids = 0..0;
+        let Some(current) = control.current.take() else { return };
+        // What needs the start in front of it fails with it, or it would be tried for ever.
+        let behind = if matches!(current.task.job, Job::Start) { control.tasks.pop_front() } else { None };
+        self.end_task(current.task, Err(error.clone()));
+        if let Some(task) = behind {
+            self.end_task(task, Err(error));
         }
-        if let Some(current) = self.control.as_mut().and_then(|control| control.current.take()) {
-            self.finish_task(&current.task, Err(error));
+    }
+
+    /// Answers whoever has asked for the task.
+    pub(super) fn end_task(&mut self, task: Task, result: Result<(), RequestError>) {
+        if let Job::Lead(opened) = &task.job {
+            for one in opened {
+                let result = result.clone().and_then(|()| self.led(&one.partition));
+                self.outputs.push_back(Output::Led { partition: one.partition.clone(), result });
+            }
         }
+        self.finish_task(&task, result);
+    }
+
+    /// In which reign this node leads a partition, by what is committed.
+    fn led(&self, partition: &TopicPartition) -> Result<Reign, RequestError> {
+        let refused = || RequestError::because(ErrorCode::NotLeaderOrFollower, "the metadata says otherwise");
+        let control = self.control.as_ref().ok_or_else(no_controller)?;
+        let state = control.role.controller.image().partition(partition).ok_or_else(|| unknown_partition(partition))?;
+        if state.leader == Some(control.role.broker) { Ok(reign(state)) } else { Err(refused()) }
     }
 }
 

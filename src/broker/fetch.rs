@@ -1,9 +1,7 @@
 //! Carrying a fetch to its partitions: what they have together has to be enough, or it waits at all of them.
 
-use std::collections::BTreeMap;
-
-use crate::broker::asked::Pending;
-use crate::broker::io::{Body, FileRead, Output, RequestId};
+use crate::broker::asked::{Key, Pending};
+use crate::broker::io::{Body, FileRead, RequestId};
 use crate::broker::refuse::unknown_partition;
 use crate::broker::{Broker, Due, errors};
 use crate::id::TopicPartition;
@@ -35,16 +33,23 @@ enum Parked {
 struct Look {
     answers: Vec<PartitionAnswer<Fetched<Body>>>,
     bytes: u64,
-    /// How much each partition had.
-    each: BTreeMap<TopicPartition, u32>,
+    /// How much each partition had, in the order of the request.
+    each: Vec<u32>,
     failed: bool,
 }
 
 impl Broker {
     pub(super) fn on_fetch(&mut self, now: Instant, id: RequestId, fetch: message::Fetch) {
         let deadline = now.after(u64::from(fetch.wait_max_ms));
-        let timer = self.wheel.insert(deadline, Due::Fetch(id));
-        self.serve(now, id, FetchPending { fetch, deadline, timer });
+        // More than may be answered is not waited for.
+        let fetch = message::Fetch { bytes_min: fetch.bytes_min.min(fetch.bytes_max), ..fetch };
+        let look = self.look(&fetch);
+        if is_enough(&fetch, &look) || deadline <= now {
+            return self.respond(id, Response::Fetch(look.answers));
+        }
+        let key = self.asked.pend(id, Pending::FetchToBe);
+        let timer = self.wheel.insert(deadline, Due::Fetch(key));
+        self.wait_or_serve(now, key, FetchPending { fetch, deadline, timer }, look);
     }
 
     /// One of the partitions where a fetch waits has more, or something to say.
@@ -55,36 +60,44 @@ impl Broker {
     }
 
     /// Looks again for a fetch that was woken, or whose time is over.
-    pub(super) fn retry(&mut self, now: Instant, id: RequestId) {
-        if let Some(Pending::Fetch(pending)) = self.asked.requests.remove(&id) {
-            self.unpark(id);
-            self.serve(now, id, pending);
+    pub(super) fn retry(&mut self, now: Instant, key: Key) {
+        let Some(pending) = self.asked.pending_mut(key) else { return };
+        if !matches!(pending, Pending::Fetch(_)) {
+            return;
         }
+        let Pending::Fetch(pending) = std::mem::replace(pending, Pending::FetchToBe) else { return };
+        self.unpark(key);
+        let look = self.look(&pending.fetch);
+        self.wait_or_serve(now, key, pending, look);
     }
 
     /// Answers if there is enough, or the time is over, or a partition says that there is more than fits; else it waits.
-    fn serve(&mut self, now: Instant, id: RequestId, pending: FetchPending) {
-        let look = self.look(&pending.fetch);
-        let is_enough = look.bytes >= u64::from(pending.fetch.bytes_min) || look.failed;
-        let is_over = pending.deadline <= now || pending.fetch.partitions.is_empty();
-        if !is_enough && !is_over && self.park(now, id, &pending.fetch, &look) == Parked::Waits {
-            self.asked.requests.insert(id, Pending::Fetch(pending));
+    fn wait_or_serve(&mut self, now: Instant, key: Key, pending: FetchPending, look: Look) {
+        let is_over = pending.deadline <= now;
+        if !is_enough(&pending.fetch, &look)
+            && !is_over
+            && self.park(now, key, &pending.fetch, &look) == Parked::Waits
+            && let Some(slot) = self.asked.pending_mut(key)
+        {
+            *slot = Pending::Fetch(pending);
             return;
         }
-        self.drop_fetch(id, &pending);
-        self.outputs.push_back(Output::Respond { id, response: Response::Fetch(look.answers) });
+        self.drop_fetch(key, &pending);
+        if let Some((id, _)) = self.asked.take(key) {
+            self.respond(id, Response::Fetch(look.answers));
+        }
     }
 
     /// Nobody waits for the fetch any more.
-    pub(super) fn drop_fetch(&mut self, id: RequestId, pending: &FetchPending) {
+    pub(super) fn drop_fetch(&mut self, key: Key, pending: &FetchPending) {
         self.wheel.cancel(pending.timer);
-        self.unpark(id);
+        self.unpark(key);
     }
 
     /// What all partitions have now. The first that has anything gives a batch however large, the others what there is
     /// still room for.
     fn look(&self, fetch: &message::Fetch) -> Look {
-        let mut look = Look { answers: Vec::new(), bytes: 0, each: BTreeMap::new(), failed: false };
+        let mut look = Look { answers: Vec::new(), bytes: 0, each: Vec::new(), failed: false };
         for part in &fetch.partitions {
             let left = u64::from(fetch.bytes_max).saturating_sub(look.bytes).min(u64::from(part.bytes_max)) as u32;
             let found = self.look_at(fetch, part, left);
@@ -92,15 +105,16 @@ impl Broker {
                 Ok(found) => {
                     // Only the first batch of all may be larger than there is room for.
                     let (body, bytes) = self.body(&part.partition, &found, isolation(fetch.isolation));
-                    let fits = look.bytes == 0 || bytes <= left;
+                    let fits = look.bytes == 0 || (bytes <= left && left > 0);
                     let (body, bytes) = if fits { (body, bytes) } else { (Body::Nothing, 0) };
                     look.bytes += u64::from(bytes);
-                    look.each.insert(part.partition.clone(), bytes);
+                    look.each.push(bytes);
                     look.failed |= found.diverging.is_some();
                     Ok(fetched(&found, body))
                 }
                 Err(error) => {
                     look.failed = true;
+                    look.each.push(0);
                     Err(error)
                 }
             };
@@ -143,12 +157,12 @@ impl Broker {
     }
 
     /// Waits at every partition until it has more than now. With one alone it is known how much more is enough.
-    fn park(&mut self, now: Instant, id: RequestId, fetch: &message::Fetch, look: &Look) -> Parked {
+    fn park(&mut self, now: Instant, key: Key, fetch: &message::Fetch, look: &Look) -> Parked {
         let is_alone = fetch.partitions.len() == 1;
         for (index, part) in fetch.partitions.iter().enumerate() {
-            let more = look.each.get(&part.partition).map_or(1, |bytes| bytes.saturating_add(1));
+            let more = look.each.get(index).map_or(1, |bytes| bytes.saturating_add(1));
             let bytes_min = if is_alone { fetch.bytes_min } else { more };
-            let waiter = self.asked.wait(id, index, &part.partition);
+            let waiter = self.asked.wait(key, index, &part.partition);
             let question =
                 partition::Fetch { bytes_min, ..question(waiter, fetch, part, fetch.bytes_max.max(bytes_min)) };
             match self.hosts.get_mut(&part.partition) {
@@ -157,11 +171,11 @@ impl Broker {
             }
             self.carry(&part.partition);
         }
-        if self.woken.remove(&id) { Parked::IsServed } else { Parked::Waits }
+        if self.woken.remove(&key) { Parked::IsServed } else { Parked::Waits }
     }
 
-    fn unpark(&mut self, id: RequestId) {
-        for waiter in self.asked.waiters_of(id) {
+    fn unpark(&mut self, key: Key) {
+        for waiter in self.asked.waiters_of(key) {
             if let Some(wait) = self.forget(waiter)
                 && let Some(host) = self.hosts.get_mut(&wait.partition)
             {
@@ -169,6 +183,11 @@ impl Broker {
             }
         }
     }
+}
+
+/// Whether there is nothing to wait for.
+fn is_enough(fetch: &message::Fetch, look: &Look) -> bool {
+    look.bytes >= u64::from(fetch.bytes_min) || look.failed || fetch.partitions.is_empty()
 }
 
 fn question(waiter: Waiter, fetch: &message::Fetch, part: &FetchPartition, bytes_max: u32) -> partition::Fetch {

@@ -8,7 +8,7 @@ use crate::partition::{LeadError, PartitionConfig, PartitionFacts, Reign, StopRe
 use crate::record::{Batch, Checked};
 use crate::time::Timestamp;
 
-/// The asker's number for a request. One that is not answered yet is not to be used again.
+/// The asker's number for a request. One that is not answered yet is not to be used again, unless it was cancelled.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct RequestId(pub u64);
 
@@ -29,7 +29,7 @@ pub enum Input {
     Cancel(RequestId),
     /// This node holds and leads a partition from now on.
     Host(Box<Host>),
-    /// It does so no more: whoever waits is told why. [`StopReason::Closed`] also has all that is in memory written and
+    /// It does so no more: who waits to append or to read is told why. [`StopReason::Closed`] also has all that is in memory written and
     /// flushed first. The partition stays, for its reports, until it is released.
     Stop {
         /// Which one.
@@ -37,7 +37,8 @@ pub enum Input {
         /// Why.
         reason: StopReason,
     },
-    /// The partition is forgotten. Whoever still waits is answered first.
+    /// The partition is forgotten. Whoever still waits is answered first, all at once. No report of its disk may come after
+    /// this: it would be taken for one of the next partition of this name.
     Release(TopicPartition),
     /// What has come of an [`Output::Disk`].
     Disk {
@@ -74,8 +75,13 @@ pub enum Input {
         /// The time of day.
         date: Timestamp,
     },
-    /// A partition of an [`Output::Open`] could not be opened, and will not be: nobody waits for it any more.
-    NotOpened(TopicPartition),
+    /// A partition of an [`Output::Open`] could not be opened, and will not be: who waits for it is told so.
+    NotOpened {
+        /// Which one.
+        partition: TopicPartition,
+        /// Why.
+        why: String,
+    },
     /// Time has passed, or [`Output::Again`] has asked for it.
     Wake,
 }
@@ -104,6 +110,8 @@ pub enum Output {
         /// What to do.
         wish: DiskWish,
     },
+    /// The number of a request is that of another, which is not answered yet. It was not taken; the other one goes on.
+    Rejected(RequestId),
     /// Answer the asker.
     Respond {
         /// Its number.
@@ -140,10 +148,10 @@ pub enum Output {
     Led {
         /// Which partition.
         partition: TopicPartition,
-        /// In which reign this node leads it; `None` if it does not.
-        reign: Option<Reign>,
+        /// In which reign this node leads it, or why it does not.
+        result: Result<Reign, RequestError>,
     },
-    /// The partition is deleted: remove its files once all that it waits for is done, and release it.
+    /// The partition is deleted: remove its files, once all that it asked for is done, and release it if it was hosted.
     Delete(TopicPartition),
     /// There is more to do than one input may: give it [`Input::Wake`] soon.
     Again,

@@ -9,8 +9,8 @@
 //! - May use: the newtypes, `timer`, `record`, `log`, `partition`, `message`, `controller`.
 //! - Must not know: files, threads, clocks; and no rule: whatever is decided is decided by the machine that it is carried
 //!   to.
-//! - Always true: each request is answered once; whoever waits has a deadline on the wheel or is answered when its
-//!   partition stops; outputs of one partition's disk come out in the order of its effects.
+//! - Always true: each request is answered once, unless it was cancelled; who waits to append or to read is answered at its
+//!   deadline or when its partition stops; outputs of one partition's disk come out in the order of its effects.
 
 mod admin;
 mod asked;
@@ -28,14 +28,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 pub use control::ControlRole;
 pub use io::{Body, DiskReport, DiskWish, FileRead, Host, Input, NotHosted, Opening, Output, RequestId};
 
-use asked::{Asked, Pending, Wait};
+use asked::{Asked, Key, Pending, Wait};
 use control::{Control, Job, Task};
 use refuse::{refuse_all, unknown_partition};
 
 use crate::controller::Image;
 use crate::id::TopicPartition;
 use crate::log::{Span, SpanFacts};
-use crate::message::{Fetched, Request, Response, Trial};
+use crate::message::{ErrorCode, Fetched, Request, RequestError, Response, Trial};
 use crate::partition::{Effect, Partition, StopReason, Waiter};
 use crate::record::Checked;
 use crate::time::{Instant, Timestamp};
@@ -43,6 +43,9 @@ use crate::timer::{Advance, TimingWheel};
 
 /// How many steps of the wheel one input takes at most.
 const DEADLINES_MAX: usize = 256;
+
+/// How many fetches one input looks at again at most.
+const RETRIES_MAX: usize = 256;
 
 /// One node (see the [room](self)).
 #[derive(Debug, Default)]
@@ -57,7 +60,7 @@ pub struct Broker {
     /// Partitions that have more to do than one call may.
     behind: BTreeSet<TopicPartition>,
     /// Fetches that may have enough now.
-    woken: BTreeSet<RequestId>,
+    woken: BTreeSet<Key>,
     outputs: VecDeque<Output>,
     /// Kept so that not every input allocates them.
     effects: Vec<Effect>,
@@ -68,7 +71,7 @@ pub struct Broker {
 #[derive(Clone, Copy, Debug)]
 enum Due {
     Waiter(Waiter),
-    Fetch(RequestId),
+    Fetch(Key),
 }
 
 impl Broker {
@@ -106,7 +109,9 @@ impl Broker {
             Input::Flush(partition) => self.with_host(&partition, Partition::flush),
             Input::Start { date } => self.task(now, date, Job::Start),
             Input::Lead { opened, date } => self.task(now, date, Job::Lead(opened)),
-            Input::NotOpened(partition) => self.on_opened(&partition),
+            Input::NotOpened { partition, why } => {
+                self.on_opened(&partition, Some(&RequestError::because(ErrorCode::KafkaStorageError, why)));
+            }
             Input::Wake => self.catch_up(),
         }
         self.control_committed(now);
@@ -153,6 +158,9 @@ impl Broker {
     }
 
     fn on_request(&mut self, now: Instant, date: Timestamp, id: RequestId, request: Request<Checked>) {
+        if self.asked.is_asked(id) {
+            return self.outputs.push_back(Output::Rejected(id));
+        }
         let coordinator = refuse::no_coordinator();
         let response = match request {
             Request::Produce(request) => return self.on_produce(now, date, id, request),
@@ -182,13 +190,12 @@ impl Broker {
     }
 
     fn on_cancel(&mut self, id: RequestId) {
-        match self.asked.requests.remove(&id) {
-            Some(Pending::Fetch(pending)) => self.drop_fetch(id, &pending),
-            Some(_) | None => {
-                for waiter in self.asked.waiters_of(id) {
-                    self.forget_at_host(waiter);
-                }
-            }
+        let Some(key) = self.asked.key(id) else { return };
+        if let Some((_, Pending::Fetch(pending))) = self.asked.take(key) {
+            self.drop_fetch(key, &pending);
+        }
+        for waiter in self.asked.waiters_of(key) {
+            self.forget_at_host(waiter);
         }
     }
 
@@ -201,11 +208,12 @@ impl Broker {
             Ok(led) => {
                 self.hosts.insert(partition.clone(), led);
                 self.carry(&partition);
-                self.on_opened(&partition);
+                self.on_opened(&partition, None);
             }
             Err(error) => {
                 self.effects.clear();
-                self.on_opened(&partition);
+                let why = RequestError::because(ErrorCode::KafkaStorageError, &error);
+                self.on_opened(&partition, Some(&why));
                 self.outputs.push_back(Output::NotHosted { partition, error: error.into() });
             }
         }
@@ -219,16 +227,21 @@ impl Broker {
     }
 
     fn on_release(&mut self, now: Instant, partition: &TopicPartition) {
-        self.on_stop(partition, StopReason::Resigned);
+        if self.hosts.get(partition).is_some_and(|host| host.reign().is_some()) {
+            self.on_stop(partition, StopReason::Resigned);
+        }
         while self.behind.remove(partition) {
             self.with_host(partition, Partition::proceed);
         }
-        self.retry_woken(now);
+        while !self.woken.is_empty() {
+            self.retry_woken(now);
+        }
         self.hosts.remove(partition);
         // What was looked for in its files is not found any more.
         for waiter in self.asked.waiters_at(partition) {
             self.on_found(waiter, Err(unknown_partition(partition)));
         }
+        self.on_released(partition);
     }
 
     fn on_report(&mut self, partition: &TopicPartition, report: DiskReport) {
@@ -258,7 +271,7 @@ impl Broker {
         }
         for due in due.drain(..) {
             match due {
-                Due::Fetch(id) => drop(self.woken.insert(id)),
+                Due::Fetch(key) => drop(self.woken.insert(key)),
                 Due::Waiter(waiter) => {
                     let Some(wait) = self.asked.get_mut(waiter) else { continue };
                     wait.timer = None;
@@ -271,13 +284,18 @@ impl Broker {
     }
 
     fn retry_woken(&mut self, now: Instant) {
-        for id in std::mem::take(&mut self.woken) {
-            self.retry(now, id);
+        for _ in 0..RETRIES_MAX {
+            let Some(key) = self.woken.pop_first() else { return };
+            self.retry(now, key);
+        }
+        if !self.woken.is_empty() {
+            self.outputs.push_back(Output::Again);
         }
     }
 
     fn with_host(&mut self, partition: &TopicPartition, change: impl FnOnce(&mut Partition, &mut Vec<Effect>)) {
         if let Some(host) = self.hosts.get_mut(partition) {
+            debug_assert!(self.effects.is_empty(), "effects of another partition");
             change(host, &mut self.effects);
             self.carry(partition);
         }

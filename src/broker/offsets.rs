@@ -3,7 +3,7 @@
 use crate::broker::asked::{Gather, Pending};
 use crate::broker::fetch::isolation;
 use crate::broker::io::{Output, RequestId};
-use crate::broker::refuse::unknown_partition;
+use crate::broker::refuse::{for_clients, unknown_partition};
 use crate::broker::{Broker, errors};
 use crate::message::{self, Answer, DeleteBefore, ListPartition, RequestError, Response};
 use crate::offset::Offset;
@@ -12,9 +12,9 @@ use crate::partition::{self, DeleteTo, ListedOffset, Waiter};
 impl Broker {
     pub(super) fn on_list_offsets(&mut self, id: RequestId, request: &message::ListOffsets) {
         let names = request.partitions.iter().map(|part| part.partition.clone());
-        self.asked.requests.insert(id, Pending::ListOffsets(Gather::new(names)));
+        let key = self.asked.pend(id, Pending::ListOffsets(Gather::new(names)));
         for (index, part) in request.partitions.iter().enumerate() {
-            let waiter = self.asked.wait(id, index, &part.partition);
+            let waiter = self.asked.wait(key, index, &part.partition);
             match self.list_offset(request.isolation, part) {
                 Ok(ListedOffset::Known { offset, leader_epoch }) => {
                     let known = message::ListedOffset { offset, timestamp: None, leader_epoch };
@@ -27,7 +27,7 @@ impl Broker {
                 Err(error) => self.on_found(waiter, Err(error)),
             }
         }
-        self.maybe_respond(id);
+        self.maybe_respond(key);
     }
 
     fn list_offset(&self, level: message::IsolationLevel, part: &ListPartition) -> Result<ListedOffset, RequestError> {
@@ -41,19 +41,22 @@ impl Broker {
     }
 
     pub(super) fn on_found(&mut self, waiter: Waiter, result: Result<Option<message::ListedOffset>, RequestError>) {
-        let Some(wait) = self.forget(waiter) else { return };
-        if let Some(Pending::ListOffsets(gather)) = self.asked.requests.get_mut(&wait.request) {
-            gather.answer(wait.index, result);
-        }
-        self.maybe_respond(wait.request);
+        let Some(wait) = self.asked.get(waiter) else { return };
+        let (key, index) = (wait.request, wait.index);
+        // Whoever waits for something else is not found by this.
+        let Some(Pending::ListOffsets(gather)) = self.asked.pending_mut(key) else { return };
+        gather.answer(index, result);
+        self.forget(waiter);
+        self.maybe_respond(key);
     }
 
     pub(super) fn on_delete_records(&mut self, id: RequestId, request: message::DeleteRecords) {
         let mut answers = Vec::with_capacity(request.partitions.len());
         for (partition, before) in request.partitions {
-            let result = match self.hosts.get_mut(&partition) {
-                Some(host) => delete_records(host, before, &mut self.effects),
-                None => Err(unknown_partition(&partition)),
+            let result = match (for_clients(&partition), self.hosts.get_mut(&partition)) {
+                (Err(error), _) => Err(error),
+                (Ok(()), Some(host)) => delete_records(host, before, &mut self.effects),
+                (Ok(()), None) => Err(unknown_partition(&partition)),
             };
             self.carry(&partition);
             answers.push(Answer { of: partition, result });

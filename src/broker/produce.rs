@@ -1,8 +1,8 @@
 //! Carrying a produce to its partitions, and their answers back.
 
-use crate::broker::asked::{Gather, Pending};
+use crate::broker::asked::{Gather, Key, Pending};
 use crate::broker::io::{Output, RequestId};
-use crate::broker::refuse::unknown_partition;
+use crate::broker::refuse::{for_clients, unknown_partition};
 use crate::broker::{Broker, errors};
 use crate::log::Appended;
 use crate::message::{self, Produced, RequestError, Response};
@@ -18,17 +18,21 @@ impl Broker {
         id: RequestId,
         request: message::Produce<Checked>,
     ) {
+        let mut key = None;
         let acks = acks(request.acks);
         let wants_answer = acks != partition::Acks::None;
         let deadline = wants_answer.then(|| now.after(u64::from(request.timeout_ms)));
         if wants_answer {
             let names = request.partitions.iter().map(|part| part.partition.clone());
-            self.asked.requests.insert(id, Pending::Produce(Gather::new(names)));
+            key = Some(self.asked.pend(id, Pending::Produce(Gather::new(names))));
         }
         for (index, part) in request.partitions.into_iter().enumerate() {
-            let waiter = if wants_answer { self.asked.wait(id, index, &part.partition) } else { self.asked.number() };
-            let Some(host) = self.hosts.get_mut(&part.partition) else {
-                let error = unknown_partition(&part.partition);
+            let waiter = match key {
+                Some(key) => self.asked.wait(key, index, &part.partition),
+                None => self.asked.number(),
+            };
+            let (Ok(()), Some(host)) = (for_clients(&part.partition), self.hosts.get_mut(&part.partition)) else {
+                let error = for_clients(&part.partition).err().unwrap_or_else(|| unknown_partition(&part.partition));
                 if wants_answer {
                     self.answer_produce(waiter, Err(error));
                 } else {
@@ -48,8 +52,8 @@ impl Broker {
             host.produce(now, date, produce, &mut self.effects);
             self.carry(&part.partition);
         }
-        if wants_answer {
-            self.maybe_respond(id);
+        if let Some(key) = key {
+            self.maybe_respond(key);
         }
     }
 
@@ -66,33 +70,34 @@ impl Broker {
     fn answer_produce(&mut self, waiter: Waiter, answer: Result<Produced, RequestError>) {
         // Whoever wants no answer is not in the list.
         let Some(wait) = self.forget(waiter) else { return };
-        if let Some(Pending::Produce(gather)) = self.asked.requests.get_mut(&wait.request) {
+        if let Some(Pending::Produce(gather)) = self.asked.pending_mut(wait.request) {
             gather.answer(wait.index, answer);
         }
         self.maybe_respond(wait.request);
     }
 
     /// Answers a request whose partitions have all answered.
-    pub(super) fn maybe_respond(&mut self, id: RequestId) {
-        let is_complete = match self.asked.requests.get(&id) {
+    pub(super) fn maybe_respond(&mut self, key: Key) {
+        let is_complete = match self.asked.pending(key) {
             Some(Pending::Produce(gather)) => gather.is_complete(),
             Some(Pending::ListOffsets(gather)) => gather.is_complete(),
             Some(Pending::CreateTopics(gather)) => gather.is_complete(),
             Some(Pending::DeleteTopics(gather)) => gather.is_complete(),
             Some(Pending::CreatePartitions(gather) | Pending::AlterConfigs(gather)) => gather.is_complete(),
-            Some(Pending::Fetch(_) | Pending::InitProducerId) | None => false,
+            Some(Pending::Fetch(_) | Pending::FetchToBe | Pending::InitProducerId) | None => false,
         };
         if !is_complete {
             return;
         }
-        let response = match self.asked.requests.remove(&id) {
-            Some(Pending::Produce(gather)) => Response::Produce(gather.finish()),
-            Some(Pending::ListOffsets(gather)) => Response::ListOffsets(gather.finish()),
-            Some(Pending::CreateTopics(gather)) => Response::CreateTopics(gather.finish()),
-            Some(Pending::DeleteTopics(gather)) => Response::DeleteTopics(gather.finish()),
-            Some(Pending::CreatePartitions(gather)) => Response::CreatePartitions(gather.finish()),
-            Some(Pending::AlterConfigs(gather)) => Response::AlterConfigs(gather.finish()),
-            Some(Pending::Fetch(_) | Pending::InitProducerId) | None => return,
+        let Some((id, pending)) = self.asked.take(key) else { return };
+        let response = match pending {
+            Pending::Produce(gather) => Response::Produce(gather.finish()),
+            Pending::ListOffsets(gather) => Response::ListOffsets(gather.finish()),
+            Pending::CreateTopics(gather) => Response::CreateTopics(gather.finish()),
+            Pending::DeleteTopics(gather) => Response::DeleteTopics(gather.finish()),
+            Pending::CreatePartitions(gather) => Response::CreatePartitions(gather.finish()),
+            Pending::AlterConfigs(gather) => Response::AlterConfigs(gather.finish()),
+            Pending::Fetch(_) | Pending::FetchToBe | Pending::InitProducerId => return,
         };
         self.outputs.push_back(Output::Respond { id, response });
     }

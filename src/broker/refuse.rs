@@ -1,5 +1,6 @@
 //! Answering what this node does not do, so that the asker can turn to one that does.
 
+use crate::controller::METADATA_TOPIC;
 use crate::id::TopicPartition;
 use crate::message::{Answer, ErrorCode, RequestError};
 
@@ -16,6 +17,15 @@ pub(super) fn no_coordinator() -> RequestError {
 /// Metadata has no controller on this node.
 pub(super) fn no_controller() -> RequestError {
     RequestError::because(ErrorCode::NotController, "this node is not the controller")
+}
+
+/// Clients may read the metadata's partition, and change it by asking the controller only (semantics 1.1).
+pub(super) fn for_clients(partition: &TopicPartition) -> Result<(), RequestError> {
+    if partition.topic().as_str() == METADATA_TOPIC {
+        let why = format_args!("{partition} is written by the controller only");
+        return Err(RequestError::because(ErrorCode::InvalidTopicException, why));
+    }
+    Ok(())
 }
 
 /// The partition is not here.

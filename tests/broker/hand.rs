@@ -30,7 +30,8 @@ pub struct Hand {
     /// Partitions that are to be made, and those that are not.
     pub openings: Vec<Opening>,
     pub deleted: Vec<TopicPartition>,
-    pub led: Vec<(TopicPartition, Option<Reign>)>,
+    pub led: Vec<(TopicPartition, Result<Reign, RequestError>)>,
+    pub rejected: Vec<RequestId>,
 }
 
 pub fn at(name: &str) -> TopicPartition {
@@ -65,12 +66,19 @@ impl Hand {
 
     /// A node that is the controller of a new cluster.
     pub fn controlling() -> Self {
+        let mut hand = Self::not_started();
+        hand.give(Input::Start { date: DATE });
+        hand.work();
+        hand
+    }
+
+    /// The same, and nobody has told it to begin.
+    pub fn not_started() -> Self {
         let mut controller = Controller::new(Replayer::new()).unwrap();
         controller.set_candidates([Candidate::active(BrokerId::new(1), Vec::new())]);
         let (draw, broker, cluster_id) = (Draw::new(7), BrokerId::new(1), "a cluster".to_owned());
         let mut hand = Self::of(Broker::controlling(ControlRole { controller, draw, broker, cluster_id }));
         hand.host("__cluster_metadata-0", LogConfig::default());
-        hand.give(Input::Start { date: DATE });
         hand.work();
         hand
     }
@@ -89,6 +97,7 @@ impl Hand {
             openings: Vec::new(),
             deleted: Vec::new(),
             led: Vec::new(),
+            rejected: Vec::new(),
         }
     }
 
@@ -130,7 +139,8 @@ impl Hand {
                 Output::Find { waiter, partition, search } => self.searches.push((waiter, partition, search)),
                 Output::NotHosted { partition, error } => panic!("{partition}: {error}"),
                 Output::Open(opening) => self.openings.push(*opening),
-                Output::Led { partition, reign } => self.led.push((partition, reign)),
+                Output::Led { partition, result } => self.led.push((partition, result)),
+                Output::Rejected(id) => self.rejected.push(id),
                 Output::Delete(partition) => self.deleted.push(partition),
                 Output::Again => again = true,
             }
