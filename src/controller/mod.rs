@@ -151,7 +151,10 @@ impl Controller {
     pub fn on_appended(&mut self, entry: &Entry) -> Result<(), ReplayError> {
         let mut state = self.latest_state().clone();
         state.push(entry)?;
-        self.appended.push_back(state);
+        // One that a snapshot has stood for is nothing new.
+        if state.end() > self.end() {
+            self.appended.push_back(state);
+        }
         Ok(())
     }
 

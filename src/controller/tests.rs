@@ -362,6 +362,16 @@ fn a_log_goes_on_where_it_ended_and_a_snapshot_at_the_end_of_a_batch() {
 }
 
 #[test]
+fn a_batch_that_the_snapshot_has_is_nothing_new() {
+    let image = controller().image().clone();
+    let mut controller = Controller::new(Replayer::from_snapshot(image.clone(), Offset::new(2))).unwrap();
+    controller.on_appended(&entry(&[feature(), feature()], Offset::ZERO)).unwrap();
+    controller.on_truncated(Offset::new(2));
+    controller.on_committed(Offset::new(2));
+    assert_eq!((controller.image(), controller.end()), (&image, Offset::new(2)));
+}
+
+#[test]
 fn records_without_a_metadata_version_are_no_log_to_go_on_from() {
     let topic = records::TopicRecord { name: "alpha".to_owned(), topic_id: DIRECTORY, ..Default::default() };
     let mut replayer = Replayer::new();
