@@ -11,7 +11,7 @@ use crate::id::TopicPartition;
 use crate::message::{Produced, ProducerIdentity, RequestError};
 use crate::producer::config::{AccumulatorConfig, ConfigError, WhenFull};
 use crate::producer::lane::{BatchId, Lane, LaneId, Unbuilt, bytes_alone_max};
-use crate::producer::outcome::{Outcome, PushError, Pushed};
+use crate::producer::outcome::{Outcome, PushError, Pushed, Room};
 use crate::record::{Batch, BuildError, NewRecord};
 use crate::time::Instant;
 
@@ -110,7 +110,16 @@ impl Accumulator {
         out: &mut Vec<Outcome>,
     ) -> Result<Pushed, PushError> {
         self.make_room(now, bytes_alone_max(record), out)?;
-        self.in_lane(lane, |lane| lane.push(now, record))
+        let entry = &mut self.lanes[lane.get() as usize];
+        let pushed = entry.lane.push(now, record)?;
+        if pushed.ticket.index > 0 && pushed.room == Room::Left {
+            // One more in a batch that others have begun changes no deadline.
+            entry.noted.bytes += u64::from(pushed.bytes);
+            self.used += u64::from(pushed.bytes);
+        } else {
+            self.in_lane(lane, |_| ());
+        }
+        Ok(pushed)
     }
 
     fn make_room(&mut self, now: Instant, bytes: u64, out: &mut Vec<Outcome>) -> Result<(), PushError> {

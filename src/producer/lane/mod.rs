@@ -160,7 +160,7 @@ impl Lane {
         if alone > max {
             return Err(PushError::TooLarge { bytes: alone, max });
         }
-        if let Some(pushed) = self.push_to_open(record) {
+        if let Some(pushed) = self.push_to_open(record, alone) {
             return Ok(pushed);
         }
         let mut builder = BatchBuilder::with_capacity(self.config.codec, self.room_hint);
@@ -179,12 +179,14 @@ impl Lane {
         Ok(Pushed { ticket: Ticket { lane: self.id, batch: id, index: 0 }, bytes: bytes as u32, room })
     }
 
-    /// Encodes the record into the last batch, if that has room for it.
-    fn push_to_open(&mut self, record: &NewRecord<'_>) -> Option<Pushed> {
+    /// Encodes the record, which takes less than `bytes_max`, into the last batch, if that has room for it.
+    fn push_to_open(&mut self, record: &NewRecord<'_>, bytes_max: u64) -> Option<Pushed> {
         let batch_bytes = u64::from(self.config.batch_bytes);
         let open = self.unsent.back_mut().filter(|last| last.room == Room::Left)?;
         let before = open.builder.size();
-        if before as u64 + open.builder.size_of(record) > batch_bytes {
+        // Its exact size is only counted where that decides.
+        let surely_fits = before as u64 + bytes_max <= batch_bytes;
+        if !surely_fits && before as u64 + open.builder.size_of(record) > batch_bytes {
             return None;
         }
         let index = open.builder.record_count();
