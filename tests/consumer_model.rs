@@ -4,6 +4,8 @@
 //! records that come out between two seeks are those that the log has from there on, each once and in order, without
 //! control records and without what was aborted.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 use std::collections::BTreeSet;
 
 use ottla::consumer::{Ask, AskFor, OffsetReset, Pause, Positions, PositionsConfig, Start};

@@ -4,6 +4,8 @@
 //! record has one outcome, stands in the log at most once and in its order, and stands there if it was delivered and does
 //! not if it is said not to.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 use std::collections::{BTreeMap, VecDeque};
 
 use ottla::epoch::{ProducerEpoch, Sequence};
