@@ -6,6 +6,7 @@
     clippy::disallowed_types,
     clippy::disallowed_methods,
     clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
     reason = "a bench measures real time, and has nobody to return an error to"
 )]
 

@@ -4,13 +4,17 @@ use crate::log::{Cleanup, LogConfig};
 use crate::message::{CleanupPolicy, TopicConfig};
 use crate::partition::PartitionConfig;
 
+/// The smallest index that a log works with: two entries of each kind.
+const INDEX_BYTES_MIN: u32 = 24;
+
 /// The settings of a partition's log.
 pub(super) fn log_config(topic: &TopicConfig) -> LogConfig {
     LogConfig {
         segment_bytes: topic.segment_bytes(),
         segment_ms: topic.segment_ms(),
         segment_jitter_ms: topic.segment_jitter_ms(),
-        segment_index_bytes: topic.segment_index_bytes(),
+        // Kafka takes smaller ones, which have no room for the entries that a log wants.
+        segment_index_bytes: topic.segment_index_bytes().max(INDEX_BYTES_MIN),
         index_interval_bytes: topic.index_interval_bytes(),
         max_message_bytes: topic.max_message_bytes(),
         retention_bytes: topic.retention_bytes(),
