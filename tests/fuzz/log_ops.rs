@@ -415,6 +415,10 @@ impl World {
             let first = self.model.rows.iter().find(|row| row.batch.1 >= to).map_or(kept, |row| row.batch.0);
             // An earlier mark knows less of how far a log without records reaches.
             outcomes.extend((kept..to).chain([first]).map(|end| self.model.cut(to, end.max(start))));
+            // Where nothing but a gap goes, it may know of any part of that.
+            if self.model.rows.iter().all(|row| row.batch.1 < to) {
+                outcomes.extend((to..end).map(|end| self.model.cut(end, end)));
+            }
         }
         self.flushed = self.flushed.min(to);
         match self.log().truncate_to(Offset::new(to), now) {
