@@ -5,7 +5,7 @@ use crate::disk::open::{Files, Found, Known, Opening};
 use crate::disk::report::RecoveryReport;
 use crate::disk::segment_file::scan_file;
 use crate::disk::{Disk, DiskError, DiskFile, DiskPath};
-use crate::log::{Closing, Cut, CutFacts, Effect, Indexes, SegmentInfo, TruncateError};
+use crate::log::{Closing, Cut, CutFacts, Effect, FlushedMark, Indexes, SegmentInfo, TruncateError};
 use crate::offset::Offset;
 use crate::time::Timestamp;
 
@@ -33,9 +33,11 @@ impl<D: Disk> LogFile<D> {
             Cut::Find(segment) => Some(self.find_cut(&segment, to, now)?),
         };
         let mut effects = Vec::new();
+        let (size, reached) = (self.log.size(), self.log.flushed());
         let cut = self.log.truncate_to(to, facts, now, &mut effects)?;
         if cut {
-            self.perform_cut(effects)?;
+            let only_gap = self.log.size() == size;
+            self.perform_cut(effects, only_gap.then_some(reached))?;
         } else {
             self.run(effects)?;
         }
@@ -50,14 +52,19 @@ impl<D: Disk> LogFile<D> {
     pub fn truncate_fully_and_start_at(&mut self, start: Offset, now: Timestamp) -> Result<(), TruncateFault> {
         let mut effects = Vec::new();
         self.log.truncate_fully_and_start_at(start, now, &mut effects)?;
-        self.perform_cut(effects)?;
+        self.perform_cut(effects, None)?;
         Ok(())
     }
 
     /// Cuts the files as the log has been cut. What goes is gone for good before anything takes its place: a power loss
     /// that undid the one and kept the other would leave a log that never was.
-    fn perform_cut(&mut self, effects: Vec<Effect>) -> Result<(), DiskError> {
-        if let Err(error) = self.mark_before_cut() {
+    ///
+    /// Where no batch goes, but only offsets that have none, `reached` is how far the log reached: it does so until its files
+    /// are cut.
+    fn perform_cut(&mut self, effects: Vec<Effect>, reached: Option<Offset>) -> Result<(), DiskError> {
+        let mark = self.log.mark(Closing::Open);
+        let mark = reached.map_or(mark, |end| self.log.mark_reaching(mark, end));
+        if let Err(error) = self.mark_before_cut(&mark) {
             // The log believes it cut, and its files are not.
             self.log.give_up(format!("a truncation could not be noted: {error}"));
             return Err(self.lanes.break_off(error));
@@ -65,19 +72,18 @@ impl<D: Disk> LogFile<D> {
         self.run(effects)?;
         self.flush()?;
         // Nobody else knows where the log ends if a batch was cut that begins below.
-        self.write_mark()
+        if reached.is_some() { self.settle_mark() } else { self.write_mark() }
     }
 
     /// The mark must not say that more is flushed than will be there: it goes back before the bytes do.
-    fn mark_before_cut(&mut self) -> Result<(), DiskError> {
+    fn mark_before_cut(&mut self, mark: &FlushedMark) -> Result<(), DiskError> {
         // Kafka's rule: what comes in the place of what goes was not compacted.
         let active = self.log.active_segment().base_offset;
         if self.dir.cleaned(&self.partition) > Some(active) {
             self.dir.note_cleaned(&self.partition, active)?;
         }
-        let mark = self.log.mark(Closing::Open);
-        self.dir.lower(&self.partition, &mark)?;
-        self.settle_mark()
+        self.dir.lower(&self.partition, mark)?;
+        self.settle_as(mark)
     }
 
     fn find_cut(&mut self, segment: &SegmentInfo, to: Offset, now: Timestamp) -> Result<CutFacts, DiskError> {

@@ -377,6 +377,12 @@ impl Log {
         }
     }
 
+    /// `mark`, of a log that reached as far as `end` with no batch more.
+    pub(crate) fn mark_reaching(&self, mark: FlushedMark, end: Offset) -> FlushedMark {
+        let offset = mark.offset.max(end);
+        FlushedMark { offset, epochs_crc: self.epochs.checksum_below(offset), ..mark }
+    }
+
     /// A flush has succeeded: the mark tells of the whole log if nothing has come meanwhile, and else of the segments that
     /// are flushed to their ends, if that is more than it told.
     fn renew_mark(&mut self) {

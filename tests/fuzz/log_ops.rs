@@ -216,7 +216,7 @@ impl World {
             0..=5 => self.append(a, b, None),
             6..=9 => self.append(a, b, Some(1 + (a >> 6) as i64)),
             10 => self.append_again(a, fault),
-            11 => self.append_after_a_gap(a),
+            11 => self.append_after_a_gap(a, fault),
             12 | 13 => {
                 let result = self.log().flush().map(drop);
                 let after = self.model.clone();
@@ -389,16 +389,24 @@ impl World {
         }
     }
 
-    /// A producer that has lost a batch is refused, if anything is known of it.
-    fn append_after_a_gap(&mut self, a: u64) {
+    /// A producer that has lost a batch is refused, if anything is known of it; unless what waits for space in front of it
+    /// finds the disk full or ill again.
+    fn append_after_a_gap(&mut self, a: u64, fault: bool) {
         let stamp = self.stamp(1 + (a >> 6) as i64, 3);
         if self.log().log().producers().entry(stamp.id).and_then(|entry| entry.last_sequence()).is_none() {
             return;
         }
         let (batch, _) = self.batch(a & 7, 1, Some(stamp));
         let now = Timestamp::from_millis(self.now);
-        let outcome = self.log().append(now, &batch);
-        assert!(matches!(outcome, Err(AppendFault::Log(_))), "{outcome:?}");
+        let calls = self.disk.calls();
+        match self.log().append(now, &batch) {
+            Err(AppendFault::Log(_)) => {}
+            Err(AppendFault::Full { .. }) if fault && self.disk.calls() > calls => {}
+            Err(AppendFault::Disk(error)) if fault && self.disk.calls() > calls => {
+                self.settle(Err(error), Vec::new());
+            }
+            other => panic!("a batch behind a gap: {other:?}"),
+        }
     }
 
     fn truncate(&mut self, a: u64, now: Timestamp) {
@@ -415,10 +423,6 @@ impl World {
             let first = self.model.rows.iter().find(|row| row.batch.1 >= to).map_or(kept, |row| row.batch.0);
             // An earlier mark knows less of how far a log without records reaches.
             outcomes.extend((kept..to).chain([first]).map(|end| self.model.cut(to, end.max(start))));
-            // Where nothing but a gap goes, it may know of any part of that.
-            if self.model.rows.iter().all(|row| row.batch.1 < to) {
-                outcomes.extend((to..end).map(|end| self.model.cut(end, end)));
-            }
         }
         self.flushed = self.flushed.min(to);
         match self.log().truncate_to(Offset::new(to), now) {

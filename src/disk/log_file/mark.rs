@@ -6,7 +6,7 @@
 
 use crate::disk::log_file::LogFile;
 use crate::disk::{Disk, DiskError, DiskErrorKind};
-use crate::log::Closing;
+use crate::log::{Closing, FlushedMark};
 use crate::offset::Offset;
 
 /// After how many flushed bytes the flushed mark is made durable.
@@ -44,7 +44,12 @@ impl<D: Disk> LogFile<D> {
     /// and what its files say must not part.
     pub(in crate::disk) fn settle_mark(&mut self) -> Result<(), DiskError> {
         let mark = self.log.mark(Closing::Open);
-        match self.dir.settle_mark(&self.partition, &mark) {
+        self.settle_as(&mark)
+    }
+
+    /// Makes this the mark, durably.
+    pub(in crate::disk) fn settle_as(&mut self, mark: &FlushedMark) -> Result<(), DiskError> {
+        match self.dir.settle_mark(&self.partition, mark) {
             Err(error) if error.kind != DiskErrorKind::NoSpace => {
                 self.log.give_up(format!("the flushed mark could not be written: {error}"));
                 Err(self.lanes.break_off(error))
