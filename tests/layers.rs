@@ -31,6 +31,10 @@ fn table() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         ("consumer", &["record", "message"]),
         ("broker", &["timer", "record", "log", "partition", "message", "controller"]),
         ("disk", &["record", "log"]),
+        (
+            "queue",
+            &["timer", "record", "log", "partition", "message", "controller", "producer", "consumer", "broker", "disk"],
+        ),
         ("cli", &["record", "log", "disk"]),
     ];
     rows.iter()

@@ -1,0 +1,6 @@
+//! The durable queue: one node with threads, files and a clock.
+//!
+//! - May use: everything but `sim`, `wire` and `cli`.
+//! - Must not know: rules. Whatever is decided is decided by a machine.
+
+mod client;
