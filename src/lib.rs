@@ -84,6 +84,7 @@ pub mod broker;
 pub mod cli;
 pub mod consumer;
 pub mod controller;
+pub mod coordinator;
 pub mod disk;
 pub mod epoch;
 pub mod id;

@@ -1,4 +1,4 @@
-//! The consumer: where it stands in its partitions, what it has acknowledged, and what its group has committed.
+//! The consumer: where it stands in its partitions, and what it has acknowledged.
 //!
 //! Client machines. They fetch nothing: who drives them asks what [`Positions::plan`] says, brings back the answers, and
 //! hands out what [`Positions::poll`] gives.
@@ -6,7 +6,6 @@
 //! - [`Positions`]: the partitions a consumer reads and how far it has come in each; batches that were fetched, and the
 //!   records in them that are for applications.
 //! - [`Ledger`]: which records of a partition a pool of workers has not acknowledged; commit up to the lowest of them.
-//! - [`offsets`]: committed offsets as Kafka keeps them in `__consumer_offsets`.
 //!
 //! - May use: the newtypes, `record`, `message`.
 //! - Must not know: brokers, logs, threads, clocks.
@@ -14,7 +13,6 @@
 //!   position that is no longer current is never handed out.
 
 mod ledger;
-pub mod offsets;
 mod positions;
 
 pub use ledger::{Acknowledged, HandOutError, Ledger, OutOfOrder, TooMany};

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use ottla::consumer::offsets::{GroupOffsets, OffsetKey, OffsetValue, check_metadata};
+use ottla::coordinator::offsets::{GroupOffsets, OffsetKey, OffsetValue, check_metadata};
 use ottla::id::GroupId;
 use ottla::message::{Committed, ErrorCode};
 use ottla::offset::Offset;

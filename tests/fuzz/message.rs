@@ -1,6 +1,6 @@
 //! Topic settings from any text, and committed offsets from any bytes.
 
-use ottla::consumer::offsets::{GroupOffsets, OffsetKey, OffsetValue};
+use ottla::coordinator::offsets::{GroupOffsets, OffsetKey, OffsetValue};
 use ottla::message::{ConfigKey, TopicConfig};
 
 /// Any text as `key=value` lines. No panic; what is accepted comes back equal from its text, and what is set one

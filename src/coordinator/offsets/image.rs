@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::consumer::offsets::{GroupPartition, OffsetKey, OffsetValue, OffsetsError};
+use crate::coordinator::offsets::{GroupPartition, OffsetKey, OffsetValue, OffsetsError};
 use crate::id::{GroupId, TopicName, TopicPartition};
 
 /// How far each group has come in each partition.

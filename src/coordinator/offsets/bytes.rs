@@ -1,6 +1,6 @@
 //! Fields of keys and values, taken off the front and put at the end.
 
-use crate::consumer::offsets::OffsetsError;
+use crate::coordinator::offsets::OffsetsError;
 use crate::id::{GroupId, TopicId};
 
 /// Under which tag a value names its topic.
