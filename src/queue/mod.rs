@@ -3,4 +3,11 @@
 //! - May use: everything but `sim`, `wire` and `cli`.
 //! - Must not know: rules. Whatever is decided is decided by a machine.
 
+mod alarm;
 mod client;
+mod completion;
+mod latch;
+mod op_queue;
+mod permits;
+mod pool;
+mod sync;
