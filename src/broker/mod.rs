@@ -21,7 +21,7 @@ mod io;
 mod offsets;
 mod produce;
 mod refuse;
-mod settings;
+pub(crate) mod settings;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -36,6 +36,7 @@ use crate::controller::Image;
 use crate::id::TopicPartition;
 use crate::log::{Span, SpanFacts};
 use crate::message::{ErrorCode, Fetched, Request, RequestError, Response, Trial};
+use crate::offset::Offset;
 use crate::partition::{Effect, Partition, StopReason, Waiter};
 use crate::record::Checked;
 use crate::time::{Instant, Timestamp};
@@ -89,6 +90,12 @@ impl Broker {
     /// What is committed of the metadata, if this node is the controller.
     pub fn image(&self) -> Option<&Image> {
         self.control.as_ref().map(|control| control.role.controller.image())
+    }
+
+    /// How far the metadata is committed, if this node is the controller: whatever was learned of it at another number may
+    /// have changed.
+    pub fn metadata_end(&self) -> Offset {
+        self.control.as_ref().map_or(Offset::ZERO, |control| control.role.controller.committed_end())
     }
 
     /// Takes in what has happened. What is to be done about it is left for [`Broker::poll_output`].

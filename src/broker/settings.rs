@@ -8,7 +8,7 @@ use crate::partition::PartitionConfig;
 const INDEX_BYTES_MIN: u32 = 24;
 
 /// The settings of a partition's log.
-pub(super) fn log_config(topic: &TopicConfig) -> LogConfig {
+pub(crate) fn log_config(topic: &TopicConfig) -> LogConfig {
     LogConfig {
         segment_bytes: topic.segment_bytes(),
         segment_ms: topic.segment_ms(),
@@ -39,6 +39,6 @@ pub(super) fn log_config(topic: &TopicConfig) -> LogConfig {
 }
 
 /// The settings of a partition that are not its log's.
-pub(super) fn partition_config(topic: &TopicConfig) -> PartitionConfig {
+pub(crate) fn partition_config(topic: &TopicConfig) -> PartitionConfig {
     PartitionConfig { min_insync_replicas: topic.min_insync_replicas(), ..PartitionConfig::default() }
 }

@@ -142,6 +142,11 @@ impl Controller {
         self.latest_state().end()
     }
 
+    /// Where what is committed ends.
+    pub fn committed_end(&self) -> Offset {
+        self.committed.end()
+    }
+
     /// Replays a batch that was appended to the metadata partition, in its place.
     ///
     /// # Errors

@@ -288,6 +288,28 @@ impl<D: Disk> LogDir<D> {
         Ok(())
     }
 
+    /// Nothing is known any more of what was flushed of a log.
+    pub(crate) fn forget_mark(&mut self, partition: &TopicPartition) -> Result<(), MarksError> {
+        self.marks.remove(partition)
+    }
+
+    /// Kafka's files say nothing more of a log.
+    pub(crate) fn forget_checkpoints(&mut self, partition: &TopicPartition) -> Result<(), DiskError> {
+        self.open.remove(partition);
+        self.closed.remove(partition);
+        for (checkpoint, name) in [
+            (&mut self.recovery_points, RECOVERY_POINTS),
+            (&mut self.high_watermarks, HIGH_WATERMARKS),
+            (&mut self.log_starts, LOG_STARTS),
+            (&mut self.cleaned, CLEANED),
+        ] {
+            if checkpoint.offsets.remove(partition).is_some() {
+                replace(&self.disk, &DiskPath::root(), name, &checkpoint.encode())?;
+            }
+        }
+        Ok(())
+    }
+
     /// Makes the marks of all logs durable, as they were last written.
     pub(crate) fn sync_marks(&mut self) -> Result<(), DiskError> {
         self.marks.sync()

@@ -21,6 +21,7 @@
 mod block_sums;
 mod compact;
 mod cut;
+mod delete_log;
 mod deleted;
 pub mod dirs;
 mod error;

@@ -6,6 +6,7 @@ use crate::epoch::LeaderEpoch;
 use crate::id::BrokerId;
 use crate::message::code::ErrorCode;
 use crate::offset::Offset;
+use crate::record::{CheckError, Refused};
 
 /// Why a request, or its part for one topic or partition, was refused.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -74,6 +75,24 @@ impl RequestError {
     /// Whether the same request may succeed if it is sent again.
     pub const fn is_retriable(&self) -> bool {
         self.code.is_retriable()
+    }
+}
+
+/// A batch that breaks a rule of its topic (semantics 1.1).
+impl From<&CheckError> for RequestError {
+    fn from(error: &CheckError) -> Self {
+        let code = match error {
+            CheckError::MessageTooLarge { .. } => ErrorCode::MessageTooLarge,
+            CheckError::InvalidTimestamp { .. } => ErrorCode::InvalidTimestamp,
+            CheckError::Records(_) | CheckError::Rebuild(_) => ErrorCode::CorruptMessage,
+            _ => ErrorCode::InvalidRecord,
+        };
+        let refused = match error {
+            CheckError::InvalidTimestamp { refused, .. } | CheckError::InvalidRecords { refused, .. } => refused,
+            _ => return Self::because(code, error),
+        };
+        let fault = |one: &Refused| RecordFault { index: one.index, message: one.reason.to_string() };
+        Self::because(code, error).with(Detail::Records(refused.iter().map(fault).collect()))
     }
 }
 

@@ -7,6 +7,7 @@ mod alarm;
 mod client;
 mod completion;
 mod latch;
+mod node;
 mod op_queue;
 mod permits;
 mod pool;

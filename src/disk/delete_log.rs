@@ -1,0 +1,148 @@
+//! Deleting a log: its directory stands aside under another name first, so that a crash leaves all of it or none.
+//!
+//! - May use: its siblings.
+//! - Always true: what stands aside as deleted is removed by the next opening of the directory at the latest.
+
+use std::ffi::OsStr;
+
+use crate::disk::dirs::{Aside, DirName};
+use crate::disk::log_dir::LogDir;
+use crate::disk::small::gone_is_fine;
+use crate::disk::{Disk, DiskError, DiskErrorKind, DiskPath, EntryKind, MarksError};
+use crate::id::TopicPartition;
+
+impl<D: Disk> LogDir<D> {
+    /// Deletes the log of `partition`, which nobody drives any more, with all its records. Once this returns a log of the
+    /// same name may be made; the space is given back as far as no reader holds the files. `id` tells its directory from that
+    /// of another of the same name which is being deleted.
+    ///
+    /// # Errors
+    ///
+    /// The disk's. Then the log may still be there, whole, or be gone for whoever looks for its name.
+    pub fn delete_log(&mut self, partition: &TopicPartition, id: u128) -> Result<(), DiskError> {
+        // First, and durably: a mark without its log would tell of segments that are missing.
+        self.forget(partition)?;
+        let root = DiskPath::root();
+        let aside = root.entry(DirName::aside(partition, id, Aside::Delete));
+        match self.disk().rename(&root.entry(partition), &aside) {
+            Err(error) if error.kind == DiskErrorKind::NotFound => return Ok(()),
+            outcome => outcome?,
+        }
+        // Before another log takes the name.
+        self.disk().sync_dir(&root)?;
+        remove_all(self.disk(), &aside)
+    }
+
+    /// Removes what an earlier process was about to delete. Answers how many directories there were.
+    ///
+    /// # Errors
+    ///
+    /// The disk's; what could not be removed stays for the next time.
+    pub fn finish_deletions(&mut self) -> Result<usize, DiskError> {
+        let root = DiskPath::root();
+        let mut removed = 0;
+        for entry in self.disk().list(&root)? {
+            let is_dir = entry.kind == EntryKind::Dir;
+            let name = entry.name.to_str().and_then(|name| DirName::parse(name).ok());
+            if is_dir && matches!(name, Some(DirName::Aside { why: Aside::Delete, .. })) {
+                remove_all(self.disk(), &root.entry(Display(&entry.name)))?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Nothing is known of the log any more.
+    fn forget(&mut self, partition: &TopicPartition) -> Result<(), DiskError> {
+        match self.forget_mark(partition) {
+            Ok(()) => self.sync_marks()?,
+            Err(MarksError::Disk(error)) => return Err(error),
+            // There was none.
+            Err(_) => {}
+        }
+        self.forget_checkpoints(partition)
+    }
+}
+
+/// A name that was read from a directory, as text: it was parsed, so it is text.
+struct Display<'a>(&'a OsStr);
+
+impl std::fmt::Display for Display<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.to_string_lossy())
+    }
+}
+
+/// Removes a directory with the files in it.
+fn remove_all<D: Disk>(disk: &D, dir: &DiskPath) -> Result<(), DiskError> {
+    for entry in disk.list(dir)? {
+        let path = dir.entry(Display(&entry.name));
+        match entry.kind {
+            EntryKind::Dir => remove_all(disk, &path)?,
+            EntryKind::File { .. } | EntryKind::Symlink | EntryKind::Other => gone_is_fine(disk.remove(&path))?,
+        }
+    }
+    gone_is_fine(disk.remove(dir))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::{MemDisk, OpenOptions, OpenedLog};
+    use crate::log::Effect;
+    use crate::time::Timestamp;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+    /// A log that has been written, and nothing drives any more.
+    fn made(disk: &MemDisk, name: &str) -> (LogDir<MemDisk>, TopicPartition) {
+        let mut dir = LogDir::open(disk.clone()).unwrap();
+        let partition = TopicPartition::parse(name).unwrap();
+        let OpenedLog { log, effects, mut driver, .. } =
+            dir.open_log(&partition, &OpenOptions::default(), NOW).unwrap();
+        for effect in effects {
+            if let Effect::Op(_, op) = effect {
+                driver.perform(&op).unwrap();
+            }
+        }
+        dir.close_log(&log, driver, &partition).unwrap();
+        (dir, partition)
+    }
+
+    fn names(disk: &MemDisk) -> Vec<String> {
+        let entries = disk.list(&DiskPath::root()).unwrap();
+        entries.iter().map(|entry| entry.name.to_string_lossy().into_owned()).collect()
+    }
+
+    #[test]
+    fn a_deleted_log_leaves_nothing_and_its_name_is_free() {
+        let disk = MemDisk::new();
+        let (mut dir, partition) = made(&disk, "orders-0");
+        dir.delete_log(&partition, 7).unwrap();
+        assert!(!names(&disk).iter().any(|name| name.starts_with("orders-0")), "{:?}", names(&disk));
+        let opened = dir.open_log(&partition, &OpenOptions::default(), NOW).unwrap();
+        assert_eq!(opened.report.shutdown, crate::disk::Shutdown::New);
+    }
+
+    #[test]
+    fn a_crash_at_any_call_of_a_deletion_leaves_all_of_the_log_or_none() {
+        for call in 0.. {
+            let disk = MemDisk::new();
+            let (mut dir, partition) = made(&disk, "orders-0");
+            let io = DiskErrorKind::Io { code: Some(5), message: "Input/output error".to_owned() };
+            disk.fail_at(disk.calls() + call, io, crate::disk::mem::Fails::Once);
+            let outcome = dir.delete_log(&partition, 7);
+            disk.plan_nothing();
+            drop(dir);
+            disk.kill();
+            let mut dir = LogDir::open(disk.clone()).unwrap();
+            dir.finish_deletions().unwrap();
+            assert!(!names(&disk).iter().any(|name| name.ends_with("-delete")), "{call}: {:?}", names(&disk));
+            let opened = dir.open_log(&partition, &OpenOptions::default(), NOW).unwrap();
+            assert!(opened.report.corrupt.is_empty(), "{call}: {}", opened.report);
+            if outcome.is_ok() {
+                return;
+            }
+        }
+    }
+}

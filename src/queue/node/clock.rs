@@ -1,0 +1,38 @@
+//! The two clocks of a node: one for deadlines, one for dates.
+//!
+//! - Always true: the one for deadlines never goes back.
+
+use std::time::Duration;
+
+use crate::time::{Instant, Timestamp};
+
+/// The clocks of one node.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::disallowed_types, reason = "this is where the time comes from")]
+pub(crate) struct Clock {
+    origin: std::time::Instant,
+}
+
+#[expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "this is where the time comes from")]
+impl Clock {
+    /// Deadlines count from now.
+    pub(crate) fn start() -> Self {
+        Self { origin: std::time::Instant::now() }
+    }
+
+    /// How much time has passed, in whole milliseconds.
+    pub(crate) fn now(&self) -> Instant {
+        Instant::from_millis(u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// When it will be `at`, as the operating system counts; `None` if that is never.
+    pub(crate) fn at(&self, at: Instant) -> Option<std::time::Instant> {
+        self.origin.checked_add(Duration::from_millis(at.as_millis()))
+    }
+
+    /// The time of day. A clock that was set to before 1970 counts as that.
+    pub(crate) fn date(&self) -> Timestamp {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+}

@@ -1,0 +1,260 @@
+//! The node: one [`Broker`] behind one lock, its files, and the threads that do what it wants.
+//!
+//! Whoever gives the node something (a request, a report of the disk) drains it in the same critical section and then, with
+//! no lock held, does one turn of what came out: most often the very write that it asked for. Flushes, searches and what was
+//! left over go to a pool of threads; somebody who is about to wait does such a task in the meantime, so that one caller
+//! alone never waits for another thread to wake up.
+//!
+//! - May use: `broker`, `disk`, `message`, and its siblings in `queue`.
+//! - Must not know: rules. What is to be done is decided by the broker.
+//! - Always true: lock order is directory, then node, then lanes; no lock of the node is held during a call of the disk or
+//!   while somebody is told an answer.
+
+mod ask;
+mod check_cache;
+mod checks;
+mod clock;
+mod outputs;
+mod read;
+mod search;
+mod slot;
+mod stop;
+mod tasks;
+mod ticks;
+
+use std::io;
+use std::sync::{Arc, OnceLock, Weak};
+
+use crate::broker::{Broker, DiskReport, Input};
+use crate::controller::Uuid;
+use crate::disk::{Disk, LogDir};
+use crate::id::BrokerId;
+use crate::log::{Closing, Sync};
+use crate::queue::alarm::Alarm;
+use crate::queue::client::Clocked;
+use crate::queue::pool::{Panic, Pool};
+use crate::queue::sync::atomic::AtomicU64;
+use crate::queue::sync::atomic::Ordering::Relaxed;
+use crate::queue::sync::{Condvar, Mutex};
+
+use check_cache::CheckCache;
+pub(crate) use clock::Clock;
+use outputs::{Core, SlotTurn, Task, Todo};
+use slot::Slot;
+pub use stop::Closed;
+
+/// One node with its threads.
+#[derive(Debug)]
+pub(crate) struct Node<D: Disk> {
+    core: Mutex<Core<D>>,
+    dirs: Vec<Arc<Mutex<LogDir<D>>>>,
+    clock: Clock,
+    pool: Pool<Task<D>>,
+    alarm: Arc<Alarm>,
+    clocked: Mutex<Vec<Weak<dyn Clocked>>>,
+    /// Whose lanes wait for space.
+    stalled: Mutex<Vec<Arc<Slot<D>>>>,
+    checks: CheckCache,
+    /// Notified whenever something was given to a node that takes no more questions.
+    ended: Condvar,
+    chances: AtomicU64,
+    options: NodeOptions,
+}
+
+/// How a node works.
+#[derive(Clone, Debug)]
+pub(crate) struct NodeOptions {
+    /// This node.
+    pub(crate) broker: BrokerId,
+    /// The ids of the directories, in their order.
+    pub(crate) directories: Vec<Uuid>,
+    /// Where chance comes from.
+    pub(crate) seed: u128,
+    /// How many threads flush, search and open.
+    pub(crate) threads: usize,
+    /// How many files of a partition are open at a time.
+    pub(crate) open_files_max: usize,
+    /// How often retention and the like are looked after, in milliseconds.
+    pub(crate) upkeep_interval_ms: u64,
+}
+
+impl<D: Disk> Node<D> {
+    /// Starts the threads of a node that holds nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's, if it has no threads to give.
+    pub(crate) fn start(broker: Broker, dirs: Vec<LogDir<D>>, options: NodeOptions) -> io::Result<Arc<Self>> {
+        let of_pool: Arc<OnceLock<Weak<Self>>> = Arc::default();
+        let pool = {
+            let (of_run, of_panic) = (Arc::clone(&of_pool), Arc::clone(&of_pool));
+            let node = |weak: &OnceLock<Weak<Self>>| weak.get().and_then(Weak::upgrade);
+            let run = move |task| {
+                if let Some(node) = node(&of_run) {
+                    node.run(task);
+                }
+            };
+            let on_panic = move |panic: Panic| {
+                if let Some(node) = node(&of_panic) {
+                    node.on_panic(&panic);
+                }
+            };
+            Pool::new(options.threads, "ottla-worker", run, on_panic)?
+        };
+        let node = Arc::new(Self {
+            core: Mutex::new(Core::new(broker)),
+            dirs: dirs.into_iter().map(|dir| Arc::new(Mutex::new(dir))).collect(),
+            clock: Clock::start(),
+            pool,
+            alarm: Arc::new(Alarm::new()),
+            clocked: Mutex::new(Vec::new()),
+            stalled: Mutex::new(Vec::new()),
+            checks: CheckCache::default(),
+            ended: Condvar::new(),
+            chances: AtomicU64::new(options.seed as u64),
+            options,
+        });
+        // Nobody has given the pool anything yet, so it is set before it is looked for.
+        of_pool.set(Arc::downgrade(&node)).unwrap_or_default();
+        ticks::start(&node)?;
+        Ok(node)
+    }
+
+    /// The clocks.
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// Gives the node what has happened, and does what follows from it.
+    pub(crate) fn give(&self, input: Input) {
+        let mut todo = Todo::default();
+        let now = self.clock.now();
+        {
+            let mut core = self.core.lock();
+            core.give(now, input, &mut todo);
+            self.was_given(&mut core);
+        }
+        self.finish(todo);
+    }
+
+    /// Does what the node wants, with no lock held: tells the answers, does one turn for each partition that this caller has
+    /// brought something to, and leaves the rest to the pool.
+    fn finish(&self, mut todo: Todo<D>) {
+        let mut own = std::mem::take(&mut todo.turns);
+        loop {
+            for answer in todo.answers.drain(..) {
+                (answer.on_answer)(answer.response);
+            }
+            for task in todo.tasks.drain(..) {
+                self.pass_on(task);
+            }
+            if std::mem::take(&mut todo.again) {
+                self.pass_on(Task::Wake);
+            }
+            for turn in todo.turns.drain(..) {
+                self.pass_on(Task::Turn(turn));
+            }
+            let Some(turn) = own.pop() else { return };
+            self.take_turn(turn, &mut todo);
+        }
+    }
+
+    /// Does what stands in a partition's lanes now, and reports it. What has come meanwhile is left for another turn.
+    fn take_turn(&self, SlotTurn { slot, mut turn }: SlotTurn<D>, todo: &mut Todo<D>) {
+        let performed = slot.perform(turn.take());
+        if !performed.reports.is_empty() {
+            let now = self.clock.now();
+            let mut core = self.core.lock();
+            for report in performed.reports {
+                core.report(now, &slot, report, todo);
+            }
+            self.was_given(&mut core);
+        }
+        if performed.broken {
+            slot.lanes.break_off();
+        } else if !performed.left.is_empty() {
+            turn.put_back(performed.left);
+            self.stalled.lock().push(Arc::clone(&slot));
+            self.alarm.hurry(self.clock.now().after(ticks::RETRY_MS));
+        }
+        if let Some(turn) = turn.finish() {
+            self.pass_on(Task::Turn(SlotTurn { slot, turn }));
+        }
+        if performed.freed {
+            self.retry_stalled();
+        }
+    }
+
+    /// Leaves a task to the pool. One that comes after the end is dropped, and what it was for is told by the end itself.
+    fn pass_on(&self, task: Task<D>) {
+        drop(self.pool.give(task));
+    }
+
+    /// Lets those try again who found no space.
+    fn retry_stalled(&self) {
+        for slot in std::mem::take(&mut *self.stalled.lock()) {
+            if let Some(turn) = slot.lanes.retry() {
+                self.pass_on(Task::Turn(SlotTurn { slot, turn }));
+            }
+        }
+    }
+
+    /// Flushes, reports it, and notes what is flushed.
+    fn flush(&self, slot: &Arc<Slot<D>>, sync: &Sync) {
+        let Some(report) = slot.flush(sync) else { return };
+        let mut todo = Todo::default();
+        {
+            let mut core = self.core.lock();
+            core.report(self.clock.now(), slot, report, &mut todo);
+            self.was_given(&mut core);
+        }
+        self.finish(todo);
+        self.note_mark(slot);
+    }
+
+    /// Writes the mark of a partition as it is now. Under the lock of the directory, so that no older one comes behind it.
+    fn note_mark(&self, slot: &Arc<Slot<D>>) {
+        let mut dir = slot.dir.lock();
+        let mark = {
+            let core = self.core.lock();
+            let is_current = core.slots.get(&slot.partition).is_some_and(|current| Arc::ptr_eq(current, slot));
+            core.broker
+                .partition(&slot.partition)
+                .filter(|_| is_current)
+                .map(|partition| partition.log().mark(Closing::Open))
+        };
+        let Some(mark) = mark else { return };
+        let noted = dir.note_mark(&slot.partition, &mark);
+        drop(dir);
+        if let Err(error) = noted {
+            slot.lanes.break_off();
+            let mut todo = Todo::default();
+            let report = DiskReport::MarkFailed(error.to_string());
+            self.core.lock().report(self.clock.now(), slot, report, &mut todo);
+            self.finish(todo);
+        }
+    }
+
+    /// The node was given something: the clock's thread sleeps until the earliest deadline, and a new one may be earlier;
+    /// the metadata may have changed; and somebody may wait for the end.
+    fn was_given(&self, core: &mut Core<D>) {
+        if let Some(deadline) = core.broker.next_deadline() {
+            self.alarm.hurry(deadline);
+        }
+        self.checks.note(core.broker.metadata_end().get());
+        if core.is_stopped {
+            self.ended.notify_all();
+        }
+    }
+
+    /// The directory of this id: the first one if there is none, for a node alone may have one that nobody has named.
+    fn dir_of(&self, directory: Option<Uuid>) -> usize {
+        let named = self.options.directories.iter().position(|id| Some(*id) == directory);
+        named.unwrap_or(0)
+    }
+
+    /// A number that nobody has drawn before.
+    fn chance(&self) -> u64 {
+        self.chances.fetch_add(0x9e37_79b9_7f4a_7c15, Relaxed)
+    }
+}

@@ -1,0 +1,204 @@
+//! What a node wants, sorted for those who do it.
+//!
+//! - Always true: what is to be done to a partition's files stands in its lanes before the lock of the node is released, so
+//!   its order is that in which it came out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::broker::{Body, Broker, DiskReport, DiskWish, Input, Opening, Output, RequestId};
+use crate::disk::Disk;
+use crate::id::TopicPartition;
+use crate::log::{self, Sync};
+use crate::message::{RequestError, Response};
+use crate::partition::{Reign, TimeSearch, Waiter};
+use crate::queue::client::{OnAnswer, Stopped};
+use crate::queue::node::slot::{Job, Slot};
+use crate::queue::op_queue::{Item, Turn};
+use crate::time::Instant;
+
+/// The broker, and what must change with it under one lock.
+#[derive(Debug)]
+pub(super) struct Core<D: Disk> {
+    pub(super) broker: Broker,
+    pub(super) slots: BTreeMap<TopicPartition, Arc<Slot<D>>>,
+    pub(super) askers: Askers,
+    /// Who leads what was opened; to be looked at by whoever opens the node.
+    pub(super) led: Vec<(TopicPartition, Result<Reign, RequestError>)>,
+    /// What became of partitions that were to be hosted and were not.
+    pub(super) not_hosted: Vec<(TopicPartition, String)>,
+    /// Partitions whose files could not be removed.
+    pub(super) deletions_failed: Vec<(TopicPartition, String)>,
+    /// Produces that wanted no answer and were refused.
+    pub(super) refused: u64,
+    /// Nothing is asked any more, and whoever asks is told so.
+    pub(super) is_stopped: bool,
+    /// A fault of ours, after which nothing is done.
+    pub(super) broken: Option<String>,
+}
+
+/// Who waits for which answer.
+#[derive(Default)]
+pub(super) struct Askers {
+    next: u64,
+    waiting: BTreeMap<RequestId, OnAnswer>,
+}
+
+impl std::fmt::Debug for Askers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Askers").field("waiting", &self.waiting.len()).finish_non_exhaustive()
+    }
+}
+
+impl Askers {
+    pub(super) fn note(&mut self, on_answer: OnAnswer) -> RequestId {
+        self.next += 1;
+        let id = RequestId(self.next);
+        self.waiting.insert(id, on_answer);
+        id
+    }
+
+    /// A number under which nobody waits.
+    pub(super) fn nobody(&mut self) -> RequestId {
+        self.next += 1;
+        RequestId(self.next)
+    }
+
+    pub(super) fn take(&mut self, id: RequestId) -> Option<OnAnswer> {
+        self.waiting.remove(&id)
+    }
+
+    pub(super) fn take_all(&mut self) -> Vec<OnAnswer> {
+        std::mem::take(&mut self.waiting).into_values().collect()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+}
+
+/// What is to be done once the lock of the node is released.
+#[derive(Debug)]
+pub(super) struct Todo<D: Disk> {
+    pub(super) answers: Vec<Answer>,
+    pub(super) turns: Vec<SlotTurn<D>>,
+    pub(super) tasks: Vec<Task<D>>,
+    /// The node wants to be woken soon.
+    pub(super) again: bool,
+}
+
+impl<D: Disk> Default for Todo<D> {
+    fn default() -> Self {
+        Self { answers: Vec::new(), turns: Vec::new(), tasks: Vec::new(), again: false }
+    }
+}
+
+/// An answer, and who is to be told.
+pub(super) struct Answer {
+    pub(super) on_answer: OnAnswer,
+    pub(super) response: Result<Response<Body>, Stopped>,
+}
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Answer").field("response", &self.response).finish_non_exhaustive()
+    }
+}
+
+/// The right, and the duty, to do what stands in a partition's lanes.
+#[derive(Debug)]
+pub(super) struct SlotTurn<D: Disk> {
+    pub(super) slot: Arc<Slot<D>>,
+    pub(super) turn: Turn<Job>,
+}
+
+/// Something that takes a while, for a thread of the pool or whoever helps it.
+#[derive(Debug)]
+pub(super) enum Task<D: Disk> {
+    /// A turn that was passed on.
+    Turn(SlotTurn<D>),
+    /// A flush.
+    Flush(Arc<Slot<D>>, Box<Sync>),
+    /// A record that is looked for by its date.
+    Find { waiter: Waiter, partition: TopicPartition, search: Box<TimeSearch> },
+    /// A partition that is to be made.
+    Open(Box<Opening>),
+    /// A partition whose files are to go.
+    Delete(TopicPartition),
+    /// The node wants to be woken.
+    Wake,
+}
+
+impl<D: Disk> Core<D> {
+    pub(super) fn new(broker: Broker) -> Self {
+        Self {
+            broker,
+            slots: BTreeMap::new(),
+            askers: Askers::default(),
+            led: Vec::new(),
+            not_hosted: Vec::new(),
+            deletions_failed: Vec::new(),
+            refused: 0,
+            is_stopped: false,
+            broken: None,
+        }
+    }
+
+    /// Gives the node what has happened, and sorts what it wants.
+    pub(super) fn give(&mut self, now: Instant, input: Input, todo: &mut Todo<D>) {
+        self.broker.handle(now, input);
+        while let Some(output) = self.broker.poll_output() {
+            self.take(output, todo);
+        }
+    }
+
+    /// Gives the node what has come of a slot's disk; not any more if the partition has another by now.
+    pub(super) fn report(&mut self, now: Instant, slot: &Arc<Slot<D>>, report: DiskReport, todo: &mut Todo<D>) {
+        if self.slots.get(&slot.partition).is_some_and(|current| Arc::ptr_eq(current, slot)) {
+            self.give(now, Input::Disk { partition: slot.partition.clone(), report }, todo);
+        }
+    }
+
+    fn take(&mut self, output: Output, todo: &mut Todo<D>) {
+        match output {
+            Output::Disk { partition, wish } => self.enqueue(&partition, wish, todo),
+            Output::Respond { id, response } => {
+                let asker = self.askers.take(id);
+                todo.answers.extend(asker.map(|on_answer| Answer { on_answer, response: Ok(response) }));
+            }
+            Output::Rejected(id) => {
+                let asker = self.askers.take(id);
+                todo.answers.extend(asker.map(|on_answer| Answer { on_answer, response: Err(Stopped) }));
+            }
+            Output::Refused { .. } => self.refused += 1,
+            Output::Find { waiter, partition, search } => {
+                todo.tasks.push(Task::Find { waiter, partition, search: Box::new(search) });
+            }
+            Output::NotHosted { partition, error } => self.not_hosted.push((partition, error.to_string())),
+            Output::Open(opening) => todo.tasks.push(Task::Open(opening)),
+            Output::Led { partition, result } => self.led.push((partition, result)),
+            Output::Delete(partition) => todo.tasks.push(Task::Delete(partition)),
+            Output::Again => todo.again = true,
+        }
+    }
+
+    /// Has an effect of a log performed that did not come from the broker: what its opening asks for.
+    pub(super) fn perform(&self, partition: &TopicPartition, effect: log::Effect, todo: &mut Todo<D>) {
+        self.enqueue(partition, DiskWish::Log(effect), todo);
+    }
+
+    fn enqueue(&self, partition: &TopicPartition, wish: DiskWish, todo: &mut Todo<D>) {
+        let Some(slot) = self.slots.get(partition) else { return };
+        let item = match wish {
+            DiskWish::Log(log::Effect::Op(seq, op)) => Item::Ordered(Job::Op(seq, op)),
+            DiskWish::Reserve { file, needed, wanted } => Item::Ordered(Job::Reserve { file, needed, wanted }),
+            DiskWish::Log(log::Effect::Remove(remove)) => Item::Free(Job::Remove(remove)),
+            DiskWish::Mark(mark) => Item::Free(Job::Mark(mark)),
+            DiskWish::Log(log::Effect::Sync(sync)) => {
+                return todo.tasks.push(Task::Flush(Arc::clone(slot), Box::new(sync)));
+            }
+        };
+        let turn = slot.lanes.enqueue([item]);
+        todo.turns.extend(turn.map(|turn| SlotTurn { slot: Arc::clone(slot), turn }));
+    }
+}

@@ -1,0 +1,178 @@
+//! One partition's files, and what is to be done to them.
+//!
+//! - Must not know: the broker. What is reported is given back to whoever has the turn.
+//! - Always true: ops of lane 1 are performed in the order in which they came out, one at a time; after one that failed,
+//!   none. A mark is durable before anything that came out behind it is performed.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::broker::DiskReport;
+use crate::disk::{Disk, DiskError, DiskErrorKind, LogDir, LogDriver, ReadFault};
+use crate::id::TopicPartition;
+use crate::log::{DiskOp, FileId, FlushedMark, OpFailure, OpSeq, Remove, Span, SpanFacts, Sync};
+use crate::queue::op_queue::{Batch, OpQueue};
+use crate::queue::sync::Mutex;
+use crate::record::Entry;
+
+/// Something to be done to the files. The first two have their places in lane 1, the others wait for nothing there.
+#[derive(Debug)]
+pub(super) enum Job {
+    Op(OpSeq, DiskOp),
+    Reserve { file: FileId, needed: u32, wanted: u32 },
+    Mark(Box<FlushedMark>),
+    Remove(Remove),
+}
+
+/// One partition's files.
+#[derive(Debug)]
+pub(super) struct Slot<D: Disk> {
+    pub(super) partition: TopicPartition,
+    pub(super) dir: Arc<Mutex<LogDir<D>>>,
+    pub(super) lanes: OpQueue<Job>,
+    files: Mutex<Files<D>>,
+}
+
+#[derive(Debug)]
+struct Files<D: Disk> {
+    /// Gone once the partition is closed or deleted.
+    driver: Option<LogDriver<D>>,
+    /// The last op of lane 1 that was performed.
+    done: OpSeq,
+    /// Removals that wait for an op.
+    removals: Vec<Remove>,
+}
+
+/// What came of a turn.
+#[derive(Debug, Default)]
+pub(super) struct Performed {
+    /// To be reported, in this order.
+    pub(super) reports: Vec<DiskReport>,
+    /// What was not performed, from the op on that found no space.
+    pub(super) left: VecDeque<Job>,
+    /// Nothing may be performed any more.
+    pub(super) broken: bool,
+    /// Space was given back.
+    pub(super) freed: bool,
+}
+
+impl<D: Disk> Slot<D> {
+    pub(super) fn new(partition: TopicPartition, dir: Arc<Mutex<LogDir<D>>>, driver: LogDriver<D>) -> Self {
+        let files = Files { driver: Some(driver), done: OpSeq::default(), removals: Vec::new() };
+        // A turn is lost only in a panic, which breaks the lanes off: nothing is performed out of order behind it.
+        Self { partition, dir, lanes: OpQueue::new(|| ()), files: Mutex::new(files) }
+    }
+
+    /// Does what a turn has taken.
+    pub(super) fn perform(&self, batch: Batch<Job>) -> Performed {
+        let mut performed = Performed::default();
+        let mut removals = Vec::new();
+        for job in batch.free {
+            match job {
+                Job::Mark(mark) => {
+                    if let Some(report) = self.settle(&mark) {
+                        performed.reports.push(report);
+                        performed.broken = true;
+                        return performed;
+                    }
+                }
+                Job::Remove(remove) => removals.push(remove),
+                Job::Op(..) | Job::Reserve { .. } => {}
+            }
+        }
+        let mut files = self.files.lock();
+        files.removals.append(&mut removals);
+        files.perform_ordered(batch.ordered, &mut performed);
+        if !performed.broken {
+            files.remove_what_may_go(&mut performed);
+        }
+        performed
+    }
+
+    /// Writes the mark into both of its copies. Without space, one goes on without.
+    fn settle(&self, mark: &FlushedMark) -> Option<DiskReport> {
+        match self.dir.lock().settle_mark(&self.partition, mark) {
+            Err(error) if error.kind != DiskErrorKind::NoSpace => Some(DiskReport::MarkFailed(error.to_string())),
+            Ok(()) | Err(_) => None,
+        }
+    }
+
+    /// Performs a flush; writes may go on beside it.
+    pub(super) fn flush(&self, sync: &Sync) -> Option<DiskReport> {
+        let begun = self.files.lock().driver.as_mut()?.begin_sync(sync);
+        let failed = |error: &DiskError| Some(DiskReport::SyncFailed(sync.id, error.to_string()));
+        let job = match begun {
+            Ok(job) => job,
+            Err(error) => return failed(&error),
+        };
+        if let Err(error) = job.perform() {
+            return failed(&error);
+        }
+        if let Some(driver) = self.files.lock().driver.as_mut() {
+            driver.end_sync(job);
+        }
+        Some(DiskReport::Synced(sync.id))
+    }
+
+    /// Reads what was planned. `None`: the partition is not here any more.
+    pub(super) fn read(&self, span: &Span, facts: &SpanFacts) -> Option<Result<Vec<Entry>, ReadFault>> {
+        Some(self.files.lock().driver.as_mut()?.read(span, facts))
+    }
+
+    /// Lets go of the files; nothing is performed any more.
+    pub(super) fn take_driver(&self) -> Option<LogDriver<D>> {
+        self.lanes.break_off();
+        self.files.lock().driver.take()
+    }
+}
+
+impl<D: Disk> Files<D> {
+    fn perform_ordered(&mut self, ordered: VecDeque<Job>, performed: &mut Performed) {
+        let mut done = None;
+        let mut rest = ordered.into_iter();
+        while let Some(next) = rest.next() {
+            let Some(driver) = self.driver.as_mut() else { return };
+            match next {
+                Job::Op(seq, op) => match driver.perform(&op) {
+                    Ok(()) => {
+                        self.done = seq;
+                        done = Some(seq);
+                    }
+                    Err(error) => {
+                        performed.reports.extend(done.take().map(DiskReport::Done));
+                        performed.reports.push(DiskReport::Failed(seq, failure(&error)));
+                        if error.kind == DiskErrorKind::NoSpace {
+                            performed.left = std::iter::once(Job::Op(seq, op)).chain(rest).collect();
+                        } else {
+                            performed.broken = true;
+                        }
+                        return;
+                    }
+                },
+                Job::Reserve { file, needed, wanted } => {
+                    performed.reports.extend(done.take().map(DiskReport::Done));
+                    performed.reports.push(match driver.reserve(file, needed, wanted) {
+                        Ok(len) => DiskReport::Reserved(file, len),
+                        Err(error) => DiskReport::ReserveFailed(needed, failure(&error)),
+                    });
+                }
+                Job::Mark(_) | Job::Remove(_) => {}
+            }
+        }
+        performed.reports.extend(done.map(DiskReport::Done));
+    }
+
+    /// Removes what no op that is still to come names. A file that cannot be removed stays: the next opening finds it.
+    fn remove_what_may_go(&mut self, performed: &mut Performed) {
+        let Some(driver) = self.driver.as_mut() else { return };
+        let done = self.done;
+        let may_go = |remove: &mut Remove| remove.after <= done;
+        for remove in self.removals.extract_if(.., may_go) {
+            performed.freed |= driver.remove(&remove).is_ok();
+        }
+    }
+}
+
+pub(super) fn failure(error: &DiskError) -> OpFailure {
+    if error.kind == DiskErrorKind::NoSpace { OpFailure::NoSpace } else { OpFailure::Failed(error.to_string()) }
+}

@@ -1,0 +1,115 @@
+//! The ends of a node: closed in order, or stopped as it is.
+
+use crate::broker::Input;
+use crate::disk::Disk;
+use crate::id::TopicPartition;
+use crate::log::Health;
+use crate::offset::Offset;
+use crate::partition::StopReason;
+use crate::queue::client::Stopped;
+use crate::queue::node::Node;
+use crate::queue::node::outputs::Core;
+use crate::queue::sync::WaitUntil;
+
+/// What became of one partition at the end.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Closed {
+    /// Which one.
+    pub partition: TopicPartition,
+    /// Where its log ends.
+    pub log_end_offset: Offset,
+    /// Up to where all of it is on disk.
+    pub flushed: Offset,
+    /// Why the rest is not known to be, if there is any.
+    pub why: Option<String>,
+}
+
+impl<D: Disk> Node<D> {
+    /// Takes no more questions, has all that was appended written and flushed, and closes each log. What fails is told for
+    /// each partition; the others are closed all the same. The partition `last` is closed behind all others.
+    pub(crate) fn close(&self, last: &TopicPartition) -> Vec<Closed> {
+        self.refuse_all();
+        let names: Vec<TopicPartition> = self.core.lock().slots.keys().filter(|name| *name != last).cloned().collect();
+        let mut closed = self.close_all(&names);
+        closed.extend(self.close_all(std::slice::from_ref(last)));
+        self.alarm.close();
+        self.pool.close();
+        closed
+    }
+
+    /// Takes no more questions, and answers those that wait: whether what they asked for was done is not known.
+    pub(crate) fn stop(&self) {
+        self.refuse_all();
+        self.alarm.close();
+        self.pool.abandon();
+    }
+
+    /// A fault of ours: nothing is done any more.
+    pub(super) fn break_down(&self, why: &str) {
+        self.core.lock().broken.get_or_insert_with(|| why.to_owned());
+        self.stop();
+        self.ended.notify_all();
+    }
+
+    fn refuse_all(&self) {
+        let waiting = {
+            let mut core = self.core.lock();
+            core.is_stopped = true;
+            core.askers.take_all()
+        };
+        for on_answer in waiting {
+            on_answer(Err(Stopped));
+        }
+    }
+
+    fn close_all(&self, names: &[TopicPartition]) -> Vec<Closed> {
+        for partition in names {
+            self.give(Input::Stop { partition: partition.clone(), reason: StopReason::Closed });
+        }
+        while self.pool.help() {}
+        {
+            let mut core = self.core.lock();
+            while !names.iter().all(|partition| core.has_ended(partition)) {
+                self.ended.wait_maybe_until(&mut core, None);
+            }
+        }
+        names.iter().filter_map(|partition| self.close_one(partition)).collect()
+    }
+
+    /// Closes the log of a partition that has nothing more to do. Nobody else uses the node any more, so its lock may be held
+    /// during this.
+    fn close_one(&self, partition: &TopicPartition) -> Option<Closed> {
+        let slot = self.core.lock().slots.remove(partition)?;
+        let driver = slot.take_driver();
+        let mut dir = slot.dir.lock();
+        let core = self.core.lock();
+        let log = core.broker.partition(partition)?.log();
+        let mut why = match log.health() {
+            Health::Poisoned { why } => Some(why.clone()),
+            Health::Stalled => Some("no space was left".to_owned()),
+            Health::Good => core.broken.clone(),
+        };
+        if why.is_none()
+            && let Some(driver) = driver
+        {
+            why = dir.close_log(log, driver, partition).err().map(|error| error.to_string());
+        }
+        let (log_end_offset, flushed) = (log.log_end_offset(), log.flushed());
+        Some(Closed { partition: partition.clone(), log_end_offset, flushed, why })
+    }
+}
+
+impl<D: Disk> Core<D> {
+    /// Whether nothing more will be done for a partition: all is on disk, or nothing can be.
+    fn has_ended(&self, partition: &TopicPartition) -> bool {
+        let (Some(slot), Some(host)) = (self.slots.get(partition), self.broker.partition(partition)) else {
+            return true;
+        };
+        let log = host.log();
+        let is_over = match log.health() {
+            Health::Good => log.is_settled() && slot.lanes.is_idle(),
+            Health::Poisoned { .. } | Health::Stalled => true,
+        };
+        is_over || self.broken.is_some() || slot.lanes.is_broken()
+    }
+}
