@@ -11,7 +11,9 @@ use std::collections::BTreeSet;
 use ottla::consumer::{Ask, AskFor, OffsetReset, Pause, Positions, PositionsConfig, Start};
 use ottla::epoch::{ProducerEpoch, Sequence};
 use ottla::id::{ProducerId, TopicPartition};
-use ottla::message::{AbortedTransaction, ErrorCode, Fetched, IsolationLevel, ListedOffset, OffsetSpec, RequestError};
+use ottla::message::{
+    AbortedTransaction, Committed, ErrorCode, Fetched, IsolationLevel, ListedOffset, OffsetSpec, RequestError,
+};
 use ottla::offset::Offset;
 use ottla::record::{BatchBuilder, Codec, Entry, NewRecord, ProducerStamp, TransactionMarker, TransactionResult};
 use ottla::time::{Instant, Timestamp};
@@ -38,6 +40,8 @@ enum Step {
     Poll(u32),
     Seek(u64),
     Find(OffsetSpec),
+    /// Where the group is, which is asked for.
+    Group(Option<u64>),
     Pause,
     Resume,
 }
@@ -60,6 +64,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..60_u64).prop_map(Step::Seek),
         1 => Just(Step::Find(OffsetSpec::Earliest)),
         1 => Just(Step::Find(OffsetSpec::Latest)),
+        1 => prop::option::of(0..60_u64).prop_map(Step::Group),
         1 => Just(Step::Pause),
         2 => Just(Step::Resume),
     ]
@@ -175,6 +180,8 @@ struct World {
     /// Where the last seek went, once that is known.
     from: Option<u64>,
     seen: Vec<u64>,
+    /// What the group has committed.
+    committed: Option<u64>,
 }
 
 impl World {
@@ -183,7 +190,8 @@ impl World {
         let partition = TopicPartition::parse("t-0").unwrap();
         let mut positions = Positions::new(config);
         positions.assign(partition.clone(), Start::At(Offset::ZERO));
-        Self { log, isolation, positions, partition, asks: Vec::new(), now: 0, from: Some(0), seen: Vec::new() }
+        let (asks, seen) = (Vec::new(), Vec::new());
+        Self { log, isolation, positions, partition, asks, now: 0, from: Some(0), seen, committed: None }
     }
 
     fn step(&mut self, step: &Step) {
@@ -200,6 +208,10 @@ impl World {
             Step::Poll(max) => self.poll(*max),
             Step::Seek(offset) => self.seek(Start::At(Offset::new(*offset)), Some(*offset)),
             Step::Find(spec) => self.seek(Start::Find(*spec), None),
+            Step::Group(committed) => {
+                self.committed = *committed;
+                self.seek(Start::Group(OffsetReset::Earliest), None);
+            }
             Step::Pause => self.positions.set_pause(&self.partition, Pause::Paused).unwrap(),
             Step::Resume => self.positions.set_pause(&self.partition, Pause::Running).unwrap(),
         }
@@ -214,6 +226,10 @@ impl World {
                 let offset = Offset::new(if spec == OffsetSpec::Earliest { 0 } else { self.log.end });
                 let listed = ListedOffset { offset, timestamp: None, leader_epoch: None };
                 self.positions.listed(now, ask.id, Ok(Some(listed)));
+            }
+            AskFor::Committed => {
+                let committed = self.committed.map(|offset| Committed::at(Offset::new(offset)));
+                self.positions.resumed(now, ask.id, Ok(committed));
             }
         }
         self.learn();

@@ -41,6 +41,11 @@ impl<'a> Headers<'a> {
     /// No headers.
     pub const NONE: Self = Self { count: 0, bytes: &[] };
 
+    /// `count` pairs as [`Headers::as_bytes`] has given them.
+    pub(crate) const fn from_bytes(count: u32, bytes: &'a [u8]) -> Self {
+        Self { count, bytes }
+    }
+
     /// How many pairs there are.
     pub const fn len(&self) -> usize {
         self.count as usize

@@ -127,6 +127,14 @@ impl Records {
         Self(Inner::Legacy(records))
     }
 
+    /// What keys, values and headers borrow from.
+    pub(crate) const fn bytes(&self) -> &Bytes {
+        match &self.0 {
+            Inner::Batch { bytes, .. } => bytes,
+            Inner::Legacy(records) => records.bytes(),
+        }
+    }
+
     /// The records in order of their offsets.
     pub fn iter(&self) -> RecordIter<'_> {
         RecordIter(match &self.0 {

@@ -308,12 +308,19 @@ fn con_06_under_read_committed_what_was_aborted_is_left_out() {
 #[test]
 fn con_07_what_cannot_be_read_is_an_error_and_the_position_stays() {
     let mut client = Client::reading(PositionsConfig::default());
-    client.refuse(RequestError::because(ErrorCode::KafkaStorageError, "bytes 0 to 70 are corrupt"));
-    assert_eq!(client.positions.next_deadline(NOW), Some(NOW.after(100)), "it may go away");
+    client.refuse(RequestError::new(ErrorCode::LeaderNotAvailable));
+    assert_eq!(client.positions.next_deadline(NOW), Some(NOW.after(100)), "it will go away, so nobody is told");
+    assert_eq!(client.poll(9), [""; 0]);
     assert!(client.positions.plan(NOW.after(99)).is_empty());
-    let ask = client.positions.plan(NOW.after(100)).remove(0);
-    client.positions.fetched(NOW, ask.id, Err(RequestError::new(ErrorCode::UnsupportedCompressionType)));
-    assert!(matches!(client.positions.poll(9), Err(PollError::Refused { .. })));
+    let lasting = [ErrorCode::UnsupportedCompressionType, ErrorCode::CorruptMessage, ErrorCode::KafkaStorageError];
+    for (times, code) in (1..).zip(lasting) {
+        let now = NOW.after(100 * times);
+        let ask = client.positions.plan(now).remove(0);
+        client.positions.fetched(now, ask.id, Err(RequestError::because(code, "bytes 0 to 70")));
+        assert!(client.positions.plan(now.after(100)).is_empty(), "not before it was told");
+        assert!(matches!(client.positions.poll(9), Err(PollError::Refused { .. })));
+        assert!(client.positions.plan(now.after(99)).is_empty(), "nor at once");
+    }
     assert_eq!(client.position(), Some(0));
 }
 

@@ -32,4 +32,6 @@ pub enum AskFor {
     Offset(OffsetSpec),
     /// Batches from this offset on, by [`Fetch`](crate::message::Fetch).
     Batches(Offset),
+    /// What the group has committed, by [`OffsetFetch`](crate::message::OffsetFetch).
+    Committed,
 }

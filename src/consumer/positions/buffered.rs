@@ -5,10 +5,16 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use bytes::Bytes;
+
+use crate::epoch::LeaderEpoch;
 use crate::id::{ProducerId, TopicPartition};
 use crate::message::{AbortedTransaction, IsolationLevel};
 use crate::offset::Offset;
-use crate::record::{ControlRecord, ControlType, DecompressLimit, Entry, Record, RecordError, RecordMark, Records};
+use crate::record::{
+    ControlRecord, ControlType, DecompressLimit, Entry, Record, RecordError, RecordIter, RecordMark, Records,
+    TimestampType,
+};
 
 /// What one answer brought.
 #[derive(Debug)]
@@ -27,15 +33,32 @@ pub(super) struct Buffered {
 struct Open {
     records: Records,
     mark: RecordMark,
+    origin: Origin,
     /// Where the position goes at its end.
     next: Offset,
+}
+
+/// What a batch says about all of its records.
+#[derive(Clone, Copy, Debug)]
+struct Origin {
+    timestamp_type: Option<TimestampType>,
+    leader_epoch: Option<LeaderEpoch>,
+}
+
+/// Some records of one batch.
+#[derive(Clone, Debug)]
+pub(super) struct Piece {
+    records: Records,
+    mark: RecordMark,
+    count: u32,
+    origin: Origin,
 }
 
 /// What comes next.
 #[derive(Debug)]
 pub(super) enum Step {
     /// Records, from a mark on.
-    Records { records: Records, mark: RecordMark, count: u32, next: Offset },
+    Records { piece: Piece, next: Offset },
     /// Nothing more; the position goes behind what was passed over.
     End { next: Offset },
 }
@@ -44,6 +67,11 @@ impl Buffered {
     pub(super) fn new(entries: Vec<Entry>, mut aborted: Vec<AbortedTransaction>, isolation: IsolationLevel) -> Self {
         aborted.sort_unstable();
         Self { entries: entries.into(), isolation, aborted: aborted.into(), aborting: BTreeSet::new(), open: None }
+    }
+
+    /// Whether nothing is left, not even a batch to be passed over.
+    pub(super) fn is_drained(&self) -> bool {
+        self.open.is_none() && self.entries.is_empty()
     }
 
     /// At most `count_max` records of one batch, from `position` on.
@@ -67,9 +95,9 @@ impl Buffered {
                 position = open.next;
                 self.open = None;
             }
-            if taken.count > 0 {
+            if taken.piece.count > 0 {
                 let next = if taken.is_end { position } else { taken.next };
-                return Ok(Step::Records { records: taken.records, mark: taken.mark, count: taken.count, next });
+                return Ok(Step::Records { piece: taken.piece, next });
             }
         }
     }
@@ -84,7 +112,8 @@ impl Buffered {
                 let Some(entry) = self.entries.front() else { return Ok(false) };
                 let records = entry.records(limit)?;
                 let mark = records.iter().mark();
-                self.open = Some(Open { records, mark, next });
+                let origin = Origin { timestamp_type: entry.timestamp_type(), leader_epoch: entry.leader_epoch() };
+                self.open = Some(Open { records, mark, origin, next });
                 self.entries.pop_front();
                 return Ok(true);
             }
@@ -125,9 +154,7 @@ fn is_abort(entry: &Entry, limit: DecompressLimit) -> Result<bool, RecordError> 
 
 /// A piece of the open batch.
 struct Taken {
-    records: Records,
-    mark: RecordMark,
-    count: u32,
+    piece: Piece,
     /// Behind the last record of the piece.
     next: Offset,
     /// Whether the batch has no more.
@@ -157,7 +184,8 @@ impl Open {
         let mark = iter.mark();
         let is_end = is_end || iter.next().transpose()?.is_none();
         self.mark = mark;
-        Ok(Taken { records: self.records.clone(), mark: from, count, next, is_end })
+        let piece = Piece { records: self.records.clone(), mark: from, count, origin: self.origin };
+        Ok(Taken { piece, next, is_end })
     }
 }
 
@@ -165,21 +193,13 @@ impl Open {
 #[derive(Clone, Debug)]
 pub struct Polled {
     partition: TopicPartition,
-    records: Records,
-    mark: RecordMark,
+    piece: Piece,
     offsets: (Offset, Offset),
-    count: u32,
 }
 
 impl Polled {
-    pub(super) fn new(
-        partition: TopicPartition,
-        records: Records,
-        mark: RecordMark,
-        offsets: (Offset, Offset),
-        count: u32,
-    ) -> Self {
-        Self { partition, records, mark, offsets, count }
+    pub(super) fn new(partition: TopicPartition, piece: Piece, offsets: (Offset, Offset)) -> Self {
+        Self { partition, piece, offsets }
     }
 
     /// The partition that they stand in.
@@ -189,7 +209,7 @@ impl Polled {
 
     /// How many there are: at least one.
     pub fn count(&self) -> u32 {
-        self.count
+        self.piece.count
     }
 
     /// The position before they were handed out, and behind them.
@@ -197,9 +217,41 @@ impl Polled {
         self.offsets
     }
 
+    /// Whose clock their dates are from; `None` in the oldest format, which has no dates.
+    pub fn timestamp_type(&self) -> Option<TimestampType> {
+        self.piece.origin.timestamp_type
+    }
+
+    /// The reign in which they were appended, if it is known.
+    pub fn leader_epoch(&self) -> Option<LeaderEpoch> {
+        self.piece.origin.leader_epoch
+    }
+
     /// The records in order of their offsets.
     pub fn iter(&self) -> impl Iterator<Item = Record<'_>> {
         // They were walked over before they were handed out, so none is wrong.
-        self.records.iter_from(self.mark).map_while(Result::ok).take(self.count as usize)
+        self.record_iter().map_while(Result::ok).take(self.piece.count as usize)
+    }
+
+    /// The first records of this iterator are those that were handed out.
+    pub(crate) fn record_iter(&self) -> RecordIter<'_> {
+        self.piece.records.iter_from(self.piece.mark)
+    }
+
+    /// The record at `mark`, which is the next to be read, and the mark behind it. `None` at the end of the batch.
+    pub(crate) fn record_at(&self, mark: RecordMark) -> Option<(Record<'_>, RecordMark)> {
+        let mut records = self.piece.records.iter_from(mark);
+        let record = records.next()?.ok()?;
+        Some((record, records.mark()))
+    }
+
+    /// The mark of the first record.
+    pub(crate) fn mark(&self) -> RecordMark {
+        self.piece.mark
+    }
+
+    /// What the records borrow from.
+    pub(crate) fn bytes(&self) -> &Bytes {
+        self.piece.records.bytes()
     }
 }

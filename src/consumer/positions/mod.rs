@@ -20,8 +20,9 @@ mod error;
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::epoch::LeaderEpoch;
 use crate::id::TopicPartition;
-use crate::message::{Detail, ErrorCode, Fetched, IsolationLevel, ListedOffset, OffsetSpec, RequestError};
+use crate::message::{Committed, Detail, ErrorCode, Fetched, IsolationLevel, ListedOffset, OffsetSpec, RequestError};
 use crate::offset::Offset;
 use crate::record::{DecompressLimit, Entry};
 use crate::time::Instant;
@@ -76,6 +77,8 @@ pub enum Start {
     Find(OffsetSpec),
     /// At what the group has committed; where it has committed nothing, as [`PositionsConfig::reset`] says.
     Committed(Option<Offset>),
+    /// At what the group has committed, which is asked for; where it has committed nothing, as this says.
+    Group(OffsetReset),
 }
 
 /// Whether records of a partition are handed out.
@@ -100,6 +103,10 @@ pub struct Positions {
     next_ask: u64,
     /// Who has something to hand out or to tell, in the order in which it came.
     ready: VecDeque<TopicPartition>,
+    /// Whether there may be something to ask that there was not when it was planned last.
+    is_changed: bool,
+    /// When a question may be repeated that was not, when it was planned last.
+    again_at: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -115,10 +122,14 @@ struct Assigned {
     trouble: Option<PollError>,
     /// The end of what can be seen, as the last answer said.
     end: Option<Offset>,
+    /// The reign of the last record that was handed out.
+    epoch: Option<LeaderEpoch>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum State {
+    /// What the group has committed is asked for; where it has committed nothing, this says where to begin.
+    Resuming(OffsetReset),
     /// There is no position before this is found.
     Resetting(OffsetSpec),
     /// The offset of the next record to be handed out.
@@ -138,6 +149,8 @@ impl Positions {
             asks: BTreeMap::new(),
             next_ask: 0,
             ready: VecDeque::new(),
+            is_changed: false,
+            again_at: None,
         }
     }
 
@@ -155,6 +168,7 @@ impl Positions {
             buffered: None,
             trouble: None,
             end: None,
+            epoch: None,
         };
         self.partitions.insert(partition.clone(), assigned);
         self.begin(&partition, start);
@@ -193,6 +207,7 @@ impl Positions {
     /// [`NotAssigned`] if the partition is not read.
     pub fn set_pause(&mut self, partition: &TopicPartition, pause: Pause) -> Result<(), NotAssigned> {
         self.assigned(partition)?.pause = pause;
+        self.is_changed = true;
         Ok(())
     }
 
@@ -200,8 +215,19 @@ impl Positions {
     pub fn position(&self, partition: &TopicPartition) -> Option<Offset> {
         match self.partitions.get(partition)?.state {
             State::At(offset) => Some(offset),
-            State::Resetting(_) | State::Nowhere => None,
+            State::Resuming(_) | State::Resetting(_) | State::Nowhere => None,
         }
+    }
+
+    /// What to commit when all that was handed out is done: the position, and the reign of the last record in front of it.
+    pub fn committable(&self, partition: &TopicPartition) -> Option<Committed> {
+        let leader_epoch = self.partitions.get(partition)?.epoch;
+        Some(Committed { leader_epoch, ..Committed::at(self.position(partition)?) })
+    }
+
+    /// Whether records of the partition are handed out; `None` if it is not read.
+    pub fn pause(&self, partition: &TopicPartition) -> Option<Pause> {
+        Some(self.partitions.get(partition)?.pause)
     }
 
     /// How many offsets lie between the position and the end of what can be seen, as the last answer said.
@@ -213,8 +239,16 @@ impl Positions {
     /// What to ask now, in this order. Nothing is asked twice before it is answered.
     pub fn plan(&mut self, now: Instant) -> Vec<Ask> {
         let mut asks = Vec::new();
+        let is_later = self.again_at.is_none_or(|at| now < at);
+        if !self.is_changed && is_later {
+            return asks;
+        }
+        (self.is_changed, self.again_at) = (false, None);
         for partition in self.turns.values() {
             let Some(assigned) = self.partitions.get_mut(partition) else { continue };
+            if assigned.asked.is_none() && assigned.not_before > now {
+                self.again_at = Some(self.again_at.unwrap_or(Instant::MAX).min(assigned.not_before));
+            }
             let Some(what) = assigned.question(now) else { continue };
             self.next_ask += 1;
             let id = AskId::new(self.next_ask);
@@ -223,6 +257,16 @@ impl Positions {
             asks.push(Ask { id, partition: partition.clone(), what });
         }
         asks
+    }
+
+    /// Whether there may be something to ask that there was not at the last [`Positions::plan`], whatever the time.
+    pub const fn is_changed(&self) -> bool {
+        self.is_changed
+    }
+
+    /// Whether the answer to this question is still wanted.
+    pub fn is_open(&self, id: AskId) -> bool {
+        self.asks.contains_key(&id)
     }
 
     /// When to plan again, because a question may be repeated then.
@@ -238,6 +282,26 @@ impl Positions {
             Ok(Some(listed)) => assigned.state = State::At(listed.offset),
             Ok(None) => assigned.state = State::Resetting(OffsetSpec::Latest),
             Err(error) => self.refused(now, partition, error),
+        }
+    }
+
+    /// The answer to a question for what the group has committed.
+    pub fn resumed(&mut self, now: Instant, id: AskId, answer: Result<Option<Committed>, RequestError>) {
+        let Some((partition, assigned)) = self.answered(id) else { return };
+        match (answer, assigned.state) {
+            (Ok(Some(committed)), _) => {
+                (assigned.state, assigned.epoch) = (State::At(committed.offset), committed.leader_epoch);
+            }
+            (Ok(None), State::Resuming(policy)) => {
+                assigned.state = State::Nowhere;
+                assigned.reset(policy, PollError::NoOffset { partition: partition.clone() });
+                if assigned.trouble.is_some() {
+                    self.ready.push_back(partition);
+                }
+            }
+            // Nothing else asks this.
+            (Ok(None), State::Resetting(_) | State::At(_) | State::Nowhere) => {}
+            (Err(error), _) => self.refused(now, partition, error),
         }
     }
 
@@ -282,6 +346,10 @@ impl Positions {
                 Ok(Handed::Records(records)) => {
                     left -= records.count();
                     polled.push(records);
+                    // The next question need not wait until somebody comes for more and finds nothing.
+                    if self.forget_drained(&partition) {
+                        self.ready.pop_front();
+                    }
                 }
                 Ok(Handed::Paused) => paused.extend(self.ready.pop_front()),
                 Ok(Handed::Nothing) => drop(self.ready.pop_front()),
@@ -298,9 +366,21 @@ impl Positions {
         trouble.map_or(Ok(polled), Err)
     }
 
+    /// Lets go of what was fetched, if all of it has been handed out.
+    fn forget_drained(&mut self, partition: &TopicPartition) -> bool {
+        let Some(assigned) = self.partitions.get_mut(partition) else { return true };
+        let is_drained = assigned.buffered.as_ref().is_none_or(Buffered::is_drained);
+        if is_drained {
+            assigned.buffered = None;
+            self.is_changed = true;
+        }
+        is_drained
+    }
+
     /// A trouble that was told is over, unless it lies in the bytes: then others come first the next time.
     fn told(&mut self, partition: &TopicPartition) {
         self.ready.pop_front();
+        self.is_changed = true;
         let Some(assigned) = self.partitions.get_mut(partition) else { return };
         if assigned.trouble.take().is_none() || assigned.buffered.is_some() {
             self.ready.push_back(partition.clone());
@@ -323,13 +403,16 @@ impl Positions {
         let step = buffered.step(position, records_max, limit);
         let step = step.map_err(|error| PollError::Corrupt { partition: partition.clone(), position, error })?;
         match step {
-            Step::Records { records, mark, count, next } => {
+            Step::Records { piece, next } => {
                 assigned.state = State::At(next);
-                Ok(Handed::Records(Polled::new(partition.clone(), records, mark, (position, next), count)))
+                let records = Polled::new(partition.clone(), piece, (position, next));
+                assigned.epoch = records.leader_epoch();
+                Ok(Handed::Records(records))
             }
             Step::End { next } => {
                 assigned.state = State::At(next);
                 assigned.buffered = None;
+                self.is_changed = true;
                 Ok(Handed::Nothing)
             }
         }
@@ -347,16 +430,20 @@ impl Positions {
     /// Forgets what was asked and fetched, and begins at `start`.
     fn begin(&mut self, partition: &TopicPartition, start: Start) {
         let reset = self.config.reset;
+        self.is_changed = true;
         let Some(assigned) = self.partitions.get_mut(partition) else { return };
         if let Some(asked) = assigned.asked.take() {
             self.asks.remove(&asked);
         }
         (assigned.buffered, assigned.trouble, assigned.not_before) = (None, None, Instant::ZERO);
+        assigned.epoch = None;
         self.ready.retain(|ready| ready != partition);
         match start {
             Start::At(offset) | Start::Committed(Some(offset)) => assigned.state = State::At(offset),
             Start::Find(spec) => assigned.state = State::Resetting(spec),
+            Start::Group(reset) => assigned.state = State::Resuming(reset),
             Start::Committed(None) => {
+                assigned.state = State::Nowhere;
                 let nowhere = PollError::NoOffset { partition: partition.clone() };
                 assigned.reset(reset, nowhere);
             }
@@ -369,6 +456,7 @@ impl Positions {
     /// The partition of a question that is still open, which it is no longer.
     fn answered(&mut self, id: AskId) -> Option<(TopicPartition, &mut Assigned)> {
         let partition = self.asks.remove(&id)?;
+        self.is_changed = true;
         let assigned = self.partitions.get_mut(&partition)?;
         assigned.asked = None;
         Some((partition, assigned))
@@ -386,8 +474,12 @@ impl Positions {
                 let gone = PollError::OutOfRange { partition: partition.clone(), position, range };
                 assigned.reset(reset, gone);
             }
-            _ if error.is_retriable() => assigned.not_before = now.after(backoff),
-            _ => assigned.trouble = Some(PollError::Refused { partition: partition.clone(), error }),
+            _ => {
+                assigned.not_before = now.after(backoff);
+                if !is_passing(&error) {
+                    assigned.trouble = Some(PollError::Refused { partition: partition.clone(), error });
+                }
+            }
         }
         if assigned.trouble.is_some() {
             self.ready.push_back(partition);
@@ -399,11 +491,12 @@ impl Assigned {
     fn question(&self, now: Instant) -> Option<AskFor> {
         let may_ask = self.asked.is_none() && self.trouble.is_none() && self.not_before <= now;
         match self.state {
+            State::Resuming(_) if may_ask => Some(AskFor::Committed),
             State::Resetting(spec) if may_ask => Some(AskFor::Offset(spec)),
             State::At(offset) if may_ask && self.buffered.is_none() && self.pause == Pause::Running => {
                 Some(AskFor::Batches(offset))
             }
-            State::Resetting(_) | State::At(_) | State::Nowhere => None,
+            State::Resuming(_) | State::Resetting(_) | State::At(_) | State::Nowhere => None,
         }
     }
 
@@ -415,6 +508,11 @@ impl Assigned {
             OffsetReset::Refuse => self.trouble = Some(trouble),
         }
     }
+}
+
+/// Whether it is only a matter of time. What is wrong with the bytes or the disk is told: it may last.
+const fn is_passing(error: &RequestError) -> bool {
+    error.is_retriable() && !matches!(error.code, ErrorCode::CorruptMessage | ErrorCode::KafkaStorageError)
 }
 
 /// What came of asking one partition for records.

@@ -193,6 +193,10 @@ pub(crate) struct LegacyRecords {
 }
 
 impl LegacyRecords {
+    pub(crate) const fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
     pub(crate) fn iter(&self) -> LegacyIter<'_> {
         LegacyIter { rest: &self.bytes, base: self.base, append_time: self.append_time }
     }
