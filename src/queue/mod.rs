@@ -6,9 +6,15 @@
 mod alarm;
 mod client;
 mod completion;
+mod consumer;
 mod latch;
 mod node;
 mod op_queue;
 mod permits;
 mod pool;
 mod sync;
+
+pub use consumer::{
+    Acknowledger, CommitError, ConsumeError, ConsumedRecord, Consumer, ConsumerConfig, ConsumerConfigError,
+    LentRecords, OwnedRecord, OwnedRecords, Receipt, Records, SeekError, SubscribeError, Tail, Wakeup,
+};
