@@ -48,6 +48,7 @@ mod partitioner;
 
 pub use accumulator::Accumulator;
 pub use config::{AccumulatorConfig, ConfigError, WhenFull};
+pub(crate) use lane::bytes_alone_max;
 pub use lane::{BatchId, Lane, LaneId, Outgoing, Unbuilt};
 pub use murmur2::{murmur2, partition_of_key};
 pub use outcome::{Delivered, Known, Outcome, PushError, Pushed, Room, SendError, Ticket, Tickets};

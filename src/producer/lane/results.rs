@@ -61,6 +61,21 @@ impl Lane {
         self.check();
     }
 
+    /// The batch was handed over, and nobody will say what has become of it.
+    pub fn handed_over(&mut self, id: BatchId, out: &mut Vec<Outcome>) {
+        if let Some(index) = self.index_of(id) {
+            self.deliver(index, None, None, out);
+        }
+    }
+
+    /// The batch was refused, and sending it again is not to be tried. Nothing happens if it was given up meanwhile.
+    pub fn refused(&mut self, id: BatchId, error: RequestError, out: &mut Vec<Outcome>) {
+        let Some(index) = self.index_of(id) else { return };
+        self.sent[index].may_be_written |= !says_not_written(error.code);
+        self.refuse(index, error, out);
+        self.check();
+    }
+
     /// The batch could not be built, and so was not sent.
     pub fn not_built(&mut self, id: BatchId, error: BuildError, out: &mut Vec<Outcome>) {
         let Some(index) = self.index_of(id) else { return };

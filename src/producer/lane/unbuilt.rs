@@ -10,7 +10,8 @@ use crate::record::{Batch, BatchBuilder, BuildError, ProducerStamp};
 pub struct Unbuilt {
     id: BatchId,
     tickets: Tickets,
-    stamp: ProducerStamp,
+    /// Who writes; nobody if that is not to be told.
+    stamp: Option<ProducerStamp>,
     body: Body,
 }
 
@@ -33,11 +34,11 @@ pub struct Outgoing {
 
 impl Unbuilt {
     pub(super) fn new(id: BatchId, tickets: Tickets, builder: BatchBuilder, stamp: ProducerStamp) -> Self {
-        Self { id, tickets, stamp, body: Body::New(Box::new(builder)) }
+        Self { id, tickets, stamp: Some(stamp), body: Body::New(Box::new(builder)) }
     }
 
     pub(super) fn again(id: BatchId, tickets: Tickets, batch: Batch, stamp: ProducerStamp) -> Self {
-        Self { id, tickets, stamp, body: Body::Again(batch) }
+        Self { id, tickets, stamp: Some(stamp), body: Body::Again(batch) }
     }
 
     /// Its number.
@@ -50,18 +51,26 @@ impl Unbuilt {
         self.tickets
     }
 
+    /// Leaves out the producer and the sequence. For a batch whose acknowledgement nobody waits for: it is never sent again,
+    /// and if it gets lost those behind it are not to be refused for the gap.
+    pub fn anonymous(self) -> Self {
+        Self { stamp: None, ..self }
+    }
+
     /// Builds the batch. One that is sent again as it was is not touched.
     ///
     /// # Errors
     ///
     /// [`BuildError`], to be brought back by [`Lane::not_built`](crate::producer::Lane::not_built).
     pub fn build(self) -> Result<Outgoing, BuildError> {
-        let batch = match self.body {
-            Body::New(builder) => builder.producer(self.stamp).build()?,
-            Body::Again(batch) if batch.producer() == Some(self.stamp) => batch,
-            Body::Again(batch) => {
+        let batch = match (self.body, self.stamp) {
+            (Body::New(builder), None) => builder.build()?,
+            (Body::New(builder), Some(stamp)) => builder.producer(stamp).build()?,
+            (Body::Again(batch), None) => batch,
+            (Body::Again(batch), Some(stamp)) if batch.producer() == Some(stamp) => batch,
+            (Body::Again(batch), Some(stamp)) => {
                 let size = u64::from(batch.size());
-                batch.with_producer(self.stamp).map_err(|_| BuildError::TooLarge { size })?
+                batch.with_producer(stamp).map_err(|_| BuildError::TooLarge { size })?
             }
         };
         Ok(Outgoing { id: self.id, tickets: self.tickets, batch })
