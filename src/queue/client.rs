@@ -74,4 +74,8 @@ pub(crate) trait Clocked: Send + Sync {
 
     /// Its deadline may have come.
     fn wake(&self, now: Instant);
+
+    /// The node has stopped: nobody will be woken again, and every question is answered with [`Stopped`]. Who waits for a
+    /// deadline waits in vain.
+    fn stopped(&self) {}
 }

@@ -12,9 +12,14 @@ mod node;
 mod op_queue;
 mod permits;
 mod pool;
+mod producer;
 mod sync;
 
 pub use consumer::{
     Acknowledger, CommitError, ConsumeError, ConsumedRecord, Consumer, ConsumerConfig, ConsumerConfigError,
     LentRecords, OwnedRecord, OwnedRecords, Receipt, Records, SeekError, SubscribeError, Tail, Wakeup,
+};
+pub use producer::{
+    NewPartitioner, Partitioning, Payload, Placed, Producer, ProducerConfig, Record, SendAndWaitError, SendFault,
+    SendTicket, TopicProducer,
 };
