@@ -108,6 +108,10 @@ impl<D: Disk> Opening<'_, D> {
         }
         self.drop_below_start(&mut found, &mut files, &mut report)?;
         let recovered = self.recovered(found, &files, &epoch_file, &mut report)?;
+        if !is_new && report.shutdown == Shutdown::New {
+            // Nothing asks such a log to flush before it goes on, and what is left of the last one must not come back then.
+            self.disk.sync_dir(&self.dir)?;
+        }
         Ok((recovered, report))
     }
 
