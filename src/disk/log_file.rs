@@ -40,8 +40,8 @@ pub struct LogFile<D: Disk> {
     epoch: LeaderEpoch,
     unflushed: u64,
     /// Whether what an opening after a kill has found, and what it has cut off, may not be on disk yet. Then the next append
-    /// flushes first.
-    unsettled: bool,
+    /// and the next compaction flush first.
+    pub(super) unsettled: bool,
     /// How large the log was when its mark was last made durable.
     marked_size: u64,
     /// The segment in the mark when it was last made durable: gaps in front of it are known to be the leader's.

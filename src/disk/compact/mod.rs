@@ -159,14 +159,15 @@ impl<D: Disk> LogFile<D> {
         self.clean(&dirt, now)
     }
 
-    /// All that will be replaced must be on disk, and the flushed mark must not name a segment that goes.
+    /// All that will be replaced must be on disk, and the flushed mark must not name a segment that goes. What an opening
+    /// has cut off must be gone for good, or it could come back behind what is compacted.
     fn settle(&mut self) -> Result<(), CompactFault> {
         self.run(Vec::new())?;
         if let Health::Poisoned { why } = self.log.health() {
             return Err(CompactFault::Poisoned { why: why.clone() });
         }
         let active = self.log.active_segment().base_offset;
-        if self.log.mark(Closing::Open).segment != active {
+        if self.unsettled || self.log.mark(Closing::Open).segment != active {
             self.flush()?;
         }
         self.settle_mark()?;
