@@ -46,6 +46,8 @@ pub struct LogFile<D: Disk> {
     marked_size: u64,
     /// The segment in the mark when it was last made durable: gaps in front of it are known to be the leader's.
     marked_segment: Offset,
+    /// Up to where the mark said that all is flushed when it was last made durable.
+    marked_end: Offset,
 }
 
 impl<D: Disk> LogFile<D> {
@@ -91,6 +93,7 @@ impl<D: Disk> LogFile<D> {
             unsettled: false,
             marked_size: 0,
             marked_segment: Offset::ZERO,
+            marked_end: Offset::ZERO,
         };
         this.start(effects, &report).map_err(|error| OpenError::Disk { partition: partition.clone(), error })?;
         Ok((this, report))
@@ -114,10 +117,12 @@ impl<D: Disk> LogFile<D> {
             // From the beginning, what is missing in front of a segment shows as a hole; and what Kafka has closed is not
             // doubted again after a kill.
             self.note_mark()?;
-            match self.dir.sync_marks() {
+            match self.sync_mark() {
                 Err(error) if error.kind != DiskErrorKind::NoSpace => return Err(error),
                 Ok(()) | Err(_) => {}
             }
+        } else if report.shutdown == Shutdown::Clean {
+            self.mark_is_durable();
         }
         Ok(())
     }
@@ -159,6 +164,7 @@ impl<D: Disk> LogFile<D> {
     /// The disk's.
     pub fn begin_epoch(&mut self, epoch: LeaderEpoch) -> Result<(), DiskError> {
         self.lanes.check()?;
+        self.mark_before_reign()?;
         self.epoch = epoch;
         let mut effects = Vec::new();
         self.log.begin_epoch(epoch, &mut effects);

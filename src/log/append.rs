@@ -68,6 +68,11 @@ impl Change {
         self.batches.first().map_or(Offset::ZERO, Batch::base_offset)
     }
 
+    /// The leader epoch of the last batch.
+    pub(crate) fn leader_epoch(&self) -> Option<LeaderEpoch> {
+        self.batches.last().and_then(Batch::leader_epoch)
+    }
+
     pub(crate) fn last_offset(&self) -> Offset {
         self.batches.last().map_or(Offset::ZERO, Batch::last_offset)
     }

@@ -111,6 +111,9 @@ impl<D: Disk> LogFile<D> {
                 Err(error) => AppendFault::Disk(error),
             })?;
         }
+        if change.leader_epoch() > self.log.epochs().latest() {
+            self.mark_before_reign().map_err(|error| full_or_failed(error, bytes))?;
+        }
         if self.log.rolls_for(now, &decision) {
             let mut effects = Vec::new();
             self.log.roll_for(now, &decision, &mut effects);

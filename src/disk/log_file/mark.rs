@@ -15,17 +15,39 @@ const MARK_SYNC_BYTES: u64 = 64 << 20;
 impl<D: Disk> LogFile<D> {
     /// Makes the mark durable once much was flushed since: after a power loss all behind it is read again.
     pub(super) fn maybe_sync_mark(&mut self) -> Result<(), DiskError> {
-        let size = self.log.size();
         // What has come since a truncation may have gaps where there were none.
         self.marked_segment = self.marked_segment.min(self.log.active_segment().base_offset);
+        let is_far = self.log.size().abs_diff(self.marked_size) >= MARK_SYNC_BYTES;
         // A gap in front of a segment is the leader's if it was flushed, and a hole that a power loss has left if not.
-        if size.abs_diff(self.marked_size) >= MARK_SYNC_BYTES || self.log.has_gap_above(self.marked_segment) {
-            self.dir.sync_marks()?;
-            self.marked_size = size;
-            let noted = self.dir.mark_of(&self.partition).map(|mark| mark.segment);
-            self.marked_segment = noted.unwrap_or(Offset::ZERO);
-        }
-        Ok(())
+        let has_gap = self.log.has_gap_above(self.marked_segment);
+        // Only the mark has a checksum of the reigns, and batches of an earlier one count for nothing.
+        let has_reign = self.log.epochs().last().is_some_and(|last| last.start_offset >= self.marked_end);
+        if is_far || has_gap || has_reign && self.is_ahead_of_mark() { self.sync_mark() } else { Ok(()) }
+    }
+
+    /// Makes the mark durable before a reign is noted. Should its entry rot before the mark knows it, it may seem to begin
+    /// anywhere behind the mark: what is flushed by then must not lie there.
+    pub(super) fn mark_before_reign(&mut self) -> Result<(), DiskError> {
+        if self.is_ahead_of_mark() { self.sync_mark() } else { Ok(()) }
+    }
+
+    /// Whether the mark, as it was last written, tells of more than the durable one.
+    fn is_ahead_of_mark(&self) -> bool {
+        self.dir.mark_of(&self.partition).is_some_and(|mark| mark.offset > self.marked_end)
+    }
+
+    /// Makes the mark durable as it was last written.
+    pub(super) fn sync_mark(&mut self) -> Result<(), DiskError> {
+        let outcome = self.dir.sync_marks();
+        self.marked(outcome)
+    }
+
+    /// The mark is durable as it was last written.
+    pub(super) fn mark_is_durable(&mut self) {
+        let noted = self.dir.mark_of(&self.partition);
+        self.marked_size = self.log.size();
+        self.marked_segment = noted.map_or(Offset::ZERO, |mark| mark.segment);
+        self.marked_end = noted.map_or(Offset::ZERO, |mark| mark.offset);
     }
 
     /// Writes the mark; it may trail.
@@ -49,12 +71,22 @@ impl<D: Disk> LogFile<D> {
 
     /// Makes this the mark, durably.
     pub(in crate::disk) fn settle_as(&mut self, mark: &FlushedMark) -> Result<(), DiskError> {
-        match self.dir.settle_mark(&self.partition, mark) {
+        let outcome = self.dir.settle_mark(&self.partition, mark);
+        self.marked(outcome)
+    }
+
+    /// What came of making the mark durable. After a failure nobody knows which one is, and trying again would not tell.
+    fn marked(&mut self, outcome: Result<(), DiskError>) -> Result<(), DiskError> {
+        match outcome {
             Err(error) if error.kind != DiskErrorKind::NoSpace => {
                 self.log.give_up(format!("the flushed mark could not be written: {error}"));
                 Err(self.lanes.break_off(error))
             }
-            outcome => outcome,
+            Err(full) => Err(full),
+            Ok(()) => {
+                self.mark_is_durable();
+                Ok(())
+            }
         }
     }
 }
