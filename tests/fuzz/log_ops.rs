@@ -82,6 +82,12 @@ impl Model {
         cut
     }
 
+    /// The rows below the start, and whether each may have been compacted.
+    fn unserved(&self) -> impl Iterator<Item = (&Row, bool)> {
+        let below = self.rows.iter().filter(|row| row.offset < self.start);
+        below.map(|row| (row, self.compacted.contains(&row.offset)))
+    }
+
     /// Whether `seen` is what this model says, from the log start on.
     fn explains(&self, seen: &Seen) -> Result<(), String> {
         if (seen.start, seen.end) != (self.start, self.end) {
@@ -115,6 +121,9 @@ struct World {
     options: OpenOptions,
     log: Option<LogFile<MemDisk>>,
     model: Model,
+    /// Of the rows below this, and below the start, nobody knows which there are: a reader may get them with a batch that
+    /// reaches above the start.
+    unseen_below: u64,
     /// Below this nothing is lost by a power loss.
     flushed: u64,
     /// The least log start that is durable.
@@ -164,6 +173,7 @@ impl World {
             options,
             log: None,
             model: Model::default(),
+            unseen_below: 0,
             flushed: 0,
             start_kept: 0,
             before_fault: Vec::new(),
@@ -275,17 +285,23 @@ impl World {
         }
     }
 
-    /// The log is what one of `outcomes` says; which one is known now.
+    /// The log is what one of `outcomes` says, of several that fit the first. Which one is known now, as far as it is served:
+    /// where those that fit differ in what lies below the start, nobody sees which of them it is.
     fn take_over(&mut self, outcomes: &[Model], why: &str) {
         let seen = self.see();
-        let mut reasons = Vec::new();
+        let (mut fitting, mut reasons) = (Vec::new(), Vec::new());
         for outcome in outcomes {
             match outcome.explains(&seen) {
-                Ok(()) => return self.model = outcome.clone(),
+                Ok(()) => fitting.push(outcome),
                 Err(reason) => reasons.push(reason),
             }
         }
-        panic!("after {why:?} the log is none of what it may be: {reasons:#?}\n{seen:#?}");
+        let Some(first) = fitting.first() else {
+            panic!("after {why:?} the log is none of what it may be: {reasons:#?}\n{seen:#?}");
+        };
+        self.model = Model::clone(first);
+        let is_known = fitting.iter().all(|other| other.unserved().eq(first.unserved()));
+        self.unseen_below = if is_known { self.unseen_below.min(seen.start) } else { seen.start };
     }
 
     fn batch(&mut self, a: u64, b: u64, producer: Option<ProducerStamp>) -> (Batch, Vec<Row>) {
@@ -571,7 +587,7 @@ impl World {
         }
         self.reopen();
         let mut outcomes = Vec::new();
-        for model in self.before_fault.clone().into_iter().chain([self.model.clone()]) {
+        for model in [self.model.clone()].into_iter().chain(self.before_fault.clone()) {
             for start in [model.start, self.model.start, self.start_kept] {
                 outcomes.extend(self.after_power_loss(&model, start));
             }
@@ -655,8 +671,9 @@ impl World {
         assert!(fetched.batches.len() <= 1 || size <= limit, "{size} bytes, at most {limit} were asked for");
         let expected =
             self.model.rows.iter().filter(|row| from < ceiling && row.batch.1 >= from && row.batch.0 < ceiling);
-        let expected: Vec<&Row> = expected.filter(|row| !self.model.compacted.contains(&row.offset)).collect();
-        let sure: Vec<&Row> = rows.iter().filter(|row| !self.model.compacted.contains(&row.offset)).collect();
+        let is_sure = |row: &&Row| row.offset >= self.unseen_below && !self.model.compacted.contains(&row.offset);
+        let expected: Vec<&Row> = expected.filter(is_sure).collect();
+        let sure: Vec<&Row> = rows.iter().filter(is_sure).collect();
         assert!(expected.starts_with(&sure), "read {sure:?}, there is {expected:?}");
         let got_on = !fetched.batches.is_empty() || expected.is_empty();
         assert!(got_on, "nothing at {from}, there is {expected:?}");
@@ -713,7 +730,8 @@ impl World {
             let Some((id, sequence)) = row.producer else { continue };
             // A compaction may take a batch because a later one tells of the producer, and a cut that one.
             let batch = self.model.rows.iter().filter(|other| other.batch == row.batch);
-            let is_sure = batch.clone().any(|row| !self.model.compacted.contains(&row.offset));
+            let is_sure =
+                batch.clone().any(|row| row.offset >= self.unseen_below && !self.model.compacted.contains(&row.offset));
             last.insert(id, (sequence, is_sure));
         }
         for (id, (sequence, is_sure)) in last {
