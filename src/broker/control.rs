@@ -12,7 +12,9 @@ use crate::broker::errors::stopped;
 use crate::broker::io::{Opening, Output};
 use crate::broker::refuse::{no_controller, unknown_partition};
 use crate::broker::{Broker, settings};
-use crate::controller::{Change, Controller, Draw, METADATA_TOPIC, Opened, PartitionState};
+use crate::controller::{
+    AdoptRefusal, Adopted, Adoption, Change, Controller, Draw, Found, METADATA_TOPIC, Opened, PartitionState,
+};
 use crate::id::{BrokerId, TopicName, TopicPartition};
 use crate::log::Appended;
 use crate::message::{
@@ -51,6 +53,8 @@ pub(super) struct Control {
     blocked: BTreeMap<TopicPartition, Opening>,
     /// Producer ids that this node may give.
     ids: std::ops::Range<i64>,
+    /// What the last adoption has come to, until it is committed.
+    adopted: (Vec<Adopted>, Vec<(TopicPartition, AdoptRefusal)>),
     /// What of the metadata's log is not known: nothing more is decided.
     halted: Option<RequestError>,
 }
@@ -69,6 +73,7 @@ pub(super) struct Task {
 pub(super) enum Job {
     Start,
     Lead(Vec<Opened>),
+    Adopt(Vec<Found>),
     Create(Box<NewTopic>),
     Delete(TopicRef),
     Grow(MorePartitions),
@@ -111,6 +116,7 @@ impl Control {
             opening: Vec::new(),
             blocked: BTreeMap::new(),
             ids: 0..0,
+            adopted: Default::default(),
             halted: None,
         }
     }
@@ -121,6 +127,11 @@ impl Control {
         match job {
             Job::Start => Ok(vec![controller.decide_start()]),
             Job::Lead(opened) => Ok(controller.decide_lead(*broker, opened).changes),
+            Job::Adopt(found) => {
+                let Adoption { changes, adopted, refused } = controller.decide_adopt(*broker, found, draw);
+                self.adopted = (adopted, refused);
+                Ok(changes)
+            }
             Job::Create(topic) => match controller.decide_create_topic(topic, draw) {
                 Ok(change) => Ok(vec![change]),
                 Err(error) => Err(refused(error.code(), &error)),
@@ -188,7 +199,7 @@ impl Control {
             Job::Delete(topic) => image.find_topic(topic)?.name().clone(),
             Job::Grow(more) => more.name.clone(),
             Job::Alter(name, _) => name.clone(),
-            Job::Start | Job::Lead(_) | Job::ProducerId => return None,
+            Job::Start | Job::Lead(_) | Job::Adopt(_) | Job::ProducerId => return None,
         };
         let before = image.topic(&name).map(|topic| topic.partitions().map(|(number, _)| number).collect());
         Some((name, before.unwrap_or_default()))
@@ -433,6 +444,14 @@ impl Broker {
                 let result = result.clone().and_then(|()| self.led(&one.partition));
                 self.outputs.push_back(Output::Led { partition: one.partition.clone(), result });
             }
+        }
+        if matches!(task.job, Job::Start) {
+            self.outputs.push_back(Output::Started(result.clone()));
+        }
+        if let (Job::Adopt(_), Some(control)) = (&task.job, &mut self.control) {
+            let (adopted, refused) = std::mem::take(&mut control.adopted);
+            let result = result.clone().map(|()| adopted);
+            self.outputs.push_back(Output::Adopted { result, refused });
         }
         self.finish_task(&task, result);
     }

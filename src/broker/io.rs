@@ -1,6 +1,6 @@
 //! What goes into a node and what comes out of it.
 
-use crate::controller::{Opened, Uuid};
+use crate::controller::{AdoptRefusal, Adopted, Found, Opened, Uuid};
 use crate::id::{TopicId, TopicPartition};
 use crate::log::{self, FileId, FlushedMark, Isolation, Log, LogConfig, OpFailure, OpSeq, Span, SpanFacts, SyncId};
 use crate::message::{ListedOffset, Request, RequestError, Response};
@@ -65,6 +65,14 @@ pub enum Input {
     Flush(TopicPartition),
     /// This node is the controller, and its metadata partition is here: what the log of metadata needs first is appended.
     Start {
+        /// The time of day.
+        date: Timestamp,
+    },
+    /// These partitions have a directory here, and the metadata knows nothing of them: it is to take them over.
+    /// [`Output::Adopted`] says which ones it has.
+    Adopt {
+        /// Which ones, and how they were found.
+        found: Vec<Found>,
         /// The time of day.
         date: Timestamp,
     },
@@ -144,6 +152,15 @@ pub enum Output {
     },
     /// Make a partition's log, and give it by [`Input::Host`]; or say [`Input::NotOpened`].
     Open(Box<Opening>),
+    /// What has become of an [`Input::Start`]: the metadata has what it needs first, or why not.
+    Started(Result<(), RequestError>),
+    /// What has become of an [`Input::Adopt`].
+    Adopted {
+        /// The partitions that the metadata has now, or why it has none of them.
+        result: Result<Vec<Adopted>, RequestError>,
+        /// Those that it did not take, and why.
+        refused: Vec<(TopicPartition, AdoptRefusal)>,
+    },
     /// Who leads a partition of [`Input::Lead`] was decided.
     Led {
         /// Which partition.

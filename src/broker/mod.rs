@@ -115,6 +115,7 @@ impl Broker {
             }),
             Input::Flush(partition) => self.with_host(&partition, Partition::flush),
             Input::Start { date } => self.task(now, date, Job::Start),
+            Input::Adopt { found, date } => self.task(now, date, Job::Adopt(found)),
             Input::Lead { opened, date } => self.task(now, date, Job::Lead(opened)),
             Input::NotOpened { partition, why } => {
                 self.on_opened(&partition, Some(&RequestError::because(ErrorCode::KafkaStorageError, why)));

@@ -15,7 +15,7 @@ use crate::disk::open::{self, Known, OpenError};
 use crate::disk::report::Shutdown;
 use crate::disk::small::{read_if_there, replace};
 use crate::disk::{Disk, DiskError, DiskErrorKind, DiskPath, EntryKind, topic_id};
-use crate::id::TopicPartition;
+use crate::id::{TopicId, TopicPartition};
 use crate::log::{CheckpointError, CleanShutdown, Closing, FlushedMark, Log, OffsetCheckpoint};
 use crate::offset::Offset;
 use crate::time::Timestamp;
@@ -116,6 +116,15 @@ impl<D: Disk> LogDir<D> {
     /// The disk's.
     pub fn partitions(&self) -> Result<Vec<TopicPartition>, DiskError> {
         partitions(&self.disk)
+    }
+
+    /// The topic that the files of a partition belong to, if they say so.
+    ///
+    /// # Errors
+    ///
+    /// The disk's, and a file that cannot be understood.
+    pub fn topic_id_of(&self, partition: &TopicPartition) -> Result<Option<TopicId>, OpenError> {
+        topic_id::read(&self.disk, &DiskPath::root().entry(partition), partition)
     }
 
     /// Opens the log of `partition`, making it if it is not there, for somebody who drives it by hand. Whatever happened

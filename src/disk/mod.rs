@@ -45,7 +45,7 @@ mod pool;
 mod reader;
 mod report;
 mod segment_file;
-mod small;
+pub(crate) mod small;
 mod sums;
 mod suspect;
 mod swap;

@@ -15,18 +15,26 @@ pub(crate) fn compare<D: Disk>(
     wanted: Option<TopicId>,
 ) -> Result<Option<TopicId>, OpenError> {
     let Some(wanted) = wanted else { return Ok(None) };
-    let name = FileName::PartitionMetadata;
-    let failed = |error| OpenError::Disk { partition: partition.clone(), error };
-    let Some(bytes) = read_if_there(disk, &dir.entry(name)).map_err(failed)? else { return Ok(Some(wanted)) };
-    let file = format!("{dir}/{name}");
-    let found = PartitionMetadata::parse(&bytes)
-        .map_err(|error| OpenError::Unreadable { file, why: error.to_string() })?
-        .topic_id;
+    let Some(found) = read(disk, dir, partition)? else { return Ok(Some(wanted)) };
     if found == wanted {
         Ok(None)
     } else {
         Err(OpenError::TopicIdMismatch { partition: partition.clone(), found, wanted })
     }
+}
+
+/// The id on file, if there is one.
+pub(crate) fn read<D: Disk>(
+    disk: &D,
+    dir: &DiskPath,
+    partition: &TopicPartition,
+) -> Result<Option<TopicId>, OpenError> {
+    let name = FileName::PartitionMetadata;
+    let failed = |error| OpenError::Disk { partition: partition.clone(), error };
+    let Some(bytes) = read_if_there(disk, &dir.entry(name)).map_err(failed)? else { return Ok(None) };
+    let file = format!("{dir}/{name}");
+    let parsed = PartitionMetadata::parse(&bytes);
+    Ok(Some(parsed.map_err(|error| OpenError::Unreadable { file, why: error.to_string() })?.topic_id))
 }
 
 /// Writes the id, durably.

@@ -10,6 +10,7 @@ mod consumer;
 mod latch;
 mod node;
 mod op_queue;
+mod opening;
 mod permits;
 mod pool;
 mod producer;

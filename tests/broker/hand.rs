@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use ottla::broker::{Body, Broker, ControlRole, DiskReport, DiskWish, Host, Input, Opening, Output, RequestId};
-use ottla::controller::{Candidate, Controller, Draw, Replayer};
+use ottla::controller::{AdoptRefusal, Adopted, Candidate, Controller, Draw, Replayer};
 use ottla::disk::{DiskError, DiskErrorKind, LogDir, LogDriver, MemDisk, OpenOptions, OpenedLog, Shutdown};
 use ottla::epoch::LeaderEpoch;
 use ottla::id::{BrokerId, TopicPartition};
@@ -32,6 +32,8 @@ pub struct Hand {
     pub deleted: Vec<TopicPartition>,
     pub led: Vec<(TopicPartition, Result<Reign, RequestError>)>,
     pub rejected: Vec<RequestId>,
+    pub started: Vec<Result<(), RequestError>>,
+    pub adopted: Vec<(Result<Vec<Adopted>, RequestError>, Vec<(TopicPartition, AdoptRefusal)>)>,
 }
 
 pub fn at(name: &str) -> TopicPartition {
@@ -98,6 +100,8 @@ impl Hand {
             deleted: Vec::new(),
             led: Vec::new(),
             rejected: Vec::new(),
+            started: Vec::new(),
+            adopted: Vec::new(),
         }
     }
 
@@ -141,6 +145,8 @@ impl Hand {
                 Output::Open(opening) => self.openings.push(*opening),
                 Output::Led { partition, result } => self.led.push((partition, result)),
                 Output::Rejected(id) => self.rejected.push(id),
+                Output::Started(result) => self.started.push(result),
+                Output::Adopted { result, refused } => self.adopted.push((result, refused)),
                 Output::Delete(partition) => self.deleted.push(partition),
                 Output::Again => again = true,
             }

@@ -21,6 +21,7 @@ mod slot;
 mod stop;
 mod tasks;
 mod ticks;
+mod watch;
 
 use std::io;
 use std::sync::{Arc, OnceLock, Weak};
@@ -55,8 +56,8 @@ pub(crate) struct Node<D: Disk> {
     /// Whose lanes wait for space.
     stalled: Mutex<Vec<Arc<Slot<D>>>>,
     checks: CheckCache,
-    /// Notified whenever something was given to a node that takes no more questions.
-    ended: Condvar,
+    /// Notified whenever the node was given something, if anybody watches.
+    changed: Condvar,
     chances: AtomicU64,
     options: NodeOptions,
 }
@@ -110,7 +111,7 @@ impl<D: Disk> Node<D> {
             clocked: Mutex::new(Vec::new()),
             stalled: Mutex::new(Vec::new()),
             checks: CheckCache::default(),
-            ended: Condvar::new(),
+            changed: Condvar::new(),
             chances: AtomicU64::new(options.seed as u64),
             options,
         });
@@ -242,8 +243,8 @@ impl<D: Disk> Node<D> {
             self.alarm.hurry(deadline);
         }
         self.checks.note(core.broker.metadata_end().get());
-        if core.is_stopped {
-            self.ended.notify_all();
+        if core.watchers > 0 {
+            self.changed.notify_all();
         }
     }
 

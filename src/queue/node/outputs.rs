@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::broker::{Body, Broker, DiskReport, DiskWish, Input, Opening, Output, RequestId};
+use crate::controller::{AdoptRefusal, Adopted};
 use crate::disk::Disk;
 use crate::id::TopicPartition;
 use crate::log::{self, Sync};
@@ -17,20 +18,29 @@ use crate::queue::node::slot::{Job, Slot};
 use crate::queue::op_queue::{Item, Turn};
 use crate::time::Instant;
 
+/// What the metadata has taken over, and what it has not.
+pub(crate) type AdoptionResult = (Result<Vec<Adopted>, RequestError>, Vec<(TopicPartition, AdoptRefusal)>);
+
 /// The broker, and what must change with it under one lock.
 #[derive(Debug)]
-pub(super) struct Core<D: Disk> {
+pub(crate) struct Core<D: Disk> {
     pub(super) broker: Broker,
     pub(super) slots: BTreeMap<TopicPartition, Arc<Slot<D>>>,
     pub(super) askers: Askers,
     /// Who leads what was opened; to be looked at by whoever opens the node.
     pub(super) led: Vec<(TopicPartition, Result<Reign, RequestError>)>,
+    /// Whether the metadata has what it needs first.
+    pub(super) started: Option<Result<(), RequestError>>,
+    /// What has come of the adoption; to be taken by whoever opens the node.
+    pub(super) adopted: Option<AdoptionResult>,
     /// What became of partitions that were to be hosted and were not.
     pub(super) not_hosted: Vec<(TopicPartition, String)>,
     /// Partitions whose files could not be removed.
     pub(super) deletions_failed: Vec<(TopicPartition, String)>,
     /// Produces that wanted no answer and were refused.
     pub(super) refused: u64,
+    /// How many threads wait for something to change here.
+    pub(super) watchers: usize,
     /// Nothing is asked any more, and whoever asks is told so.
     pub(super) is_stopped: bool,
     /// A fault of ours, after which nothing is done.
@@ -136,9 +146,12 @@ impl<D: Disk> Core<D> {
             slots: BTreeMap::new(),
             askers: Askers::default(),
             led: Vec::new(),
+            started: None,
+            adopted: None,
             not_hosted: Vec::new(),
             deletions_failed: Vec::new(),
             refused: 0,
+            watchers: 0,
             is_stopped: false,
             broken: None,
         }
@@ -176,6 +189,8 @@ impl<D: Disk> Core<D> {
             }
             Output::NotHosted { partition, error } => self.not_hosted.push((partition, error.to_string())),
             Output::Open(opening) => todo.tasks.push(Task::Open(opening)),
+            Output::Started(result) => self.started = Some(result),
+            Output::Adopted { result, refused } => self.adopted = Some((result, refused)),
             Output::Led { partition, result } => self.led.push((partition, result)),
             Output::Delete(partition) => todo.tasks.push(Task::Delete(partition)),
             Output::Again => todo.again = true,

@@ -9,7 +9,6 @@ use crate::partition::StopReason;
 use crate::queue::client::Stopped;
 use crate::queue::node::Node;
 use crate::queue::node::outputs::Core;
-use crate::queue::sync::WaitUntil;
 
 /// What became of one partition at the end.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -48,7 +47,7 @@ impl<D: Disk> Node<D> {
     pub(super) fn break_down(&self, why: &str) {
         self.core.lock().broken.get_or_insert_with(|| why.to_owned());
         self.stop();
-        self.ended.notify_all();
+        self.changed.notify_all();
     }
 
     fn refuse_all(&self) {
@@ -66,13 +65,8 @@ impl<D: Disk> Node<D> {
         for partition in names {
             self.give(Input::Stop { partition: partition.clone(), reason: StopReason::Closed });
         }
-        while self.pool.help() {}
-        {
-            let mut core = self.core.lock();
-            while !names.iter().all(|partition| core.has_ended(partition)) {
-                self.ended.wait_maybe_until(&mut core, None);
-            }
-        }
+        // It ends by itself: what is written, flushed or has failed is over.
+        let _ = self.wait_for(|core| names.iter().all(|partition| core.has_ended(partition)));
         names.iter().filter_map(|partition| self.close_one(partition)).collect()
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::broker::{Host, Input, Opening};
-use crate::disk::{Disk, OpenOptions, OpenedLog, RecoveryReport};
+use crate::disk::{Disk, OpenOptions, OpenedLog};
 use crate::id::TopicPartition;
 use crate::log::LogConfig;
 use crate::partition::{Found, PartitionConfig, PartitionFacts, Reign};
@@ -50,7 +50,7 @@ impl<D: Disk> Node<D> {
             found: Found::Whole,
         };
         match self.open_log(dir, &partition, log, Some(topic_id)) {
-            Ok((opened, _)) => self.host(dir, opened, facts, reign, config),
+            Ok(opened) => self.host(dir, opened, facts, reign, config),
             Err(why) => self.give(Input::NotOpened { partition, why }),
         }
     }
@@ -62,13 +62,11 @@ impl<D: Disk> Node<D> {
         partition: &TopicPartition,
         config: LogConfig,
         topic_id: Option<crate::id::TopicId>,
-    ) -> Result<(OpenedLog<D>, RecoveryReport), String> {
+    ) -> Result<OpenedLog<D>, String> {
         let options =
             OpenOptions { config, topic_id, open_files_max: self.options.open_files_max, ..OpenOptions::default() };
         let opened = self.dirs[dir].lock().open_log(partition, &options, self.clock.date());
-        let opened = opened.map_err(|error| error.to_string())?;
-        let report = opened.report.clone();
-        Ok((opened, report))
+        opened.map_err(|error| error.to_string())
     }
 
     /// Has the node hold and lead a partition whose log is open.

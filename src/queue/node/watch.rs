@@ -1,0 +1,74 @@
+//! Waiting for the node to have come somewhere: for whoever opens or closes it.
+
+use crate::controller::Image;
+use crate::disk::Disk;
+use crate::id::{TopicId, TopicPartition};
+use crate::message::RequestError;
+use crate::partition::Reign;
+use crate::queue::node::Node;
+use crate::queue::node::outputs::{AdoptionResult, Core};
+use crate::queue::sync::WaitUntil;
+
+impl<D: Disk> Node<D> {
+    /// Waits until it is so, and does tasks meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// Why the node will never come there.
+    pub(crate) fn wait_for(&self, is_so: impl Fn(&Core<D>) -> bool) -> Result<(), String> {
+        self.wait_for_some(|core| is_so(core).then_some(()))
+    }
+
+    /// Waits until there is something, and does tasks meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// Why there never will be.
+    pub(crate) fn wait_for_some<T>(&self, mut find: impl FnMut(&mut Core<D>) -> Option<T>) -> Result<T, String> {
+        loop {
+            while self.pool.help() {}
+            let mut core = self.core.lock();
+            if let Some(found) = find(&mut core) {
+                return Ok(found);
+            }
+            if let Some(why) = &core.broken {
+                return Err(why.clone());
+            }
+            core.watchers += 1;
+            self.changed.wait_maybe_until(&mut core, None);
+            core.watchers -= 1;
+        }
+    }
+
+    /// Looks at the metadata as it is now.
+    pub(crate) fn with_image<T>(&self, look: impl FnOnce(&Image) -> T) -> T {
+        let core = self.core.lock();
+        look(core.broker.image().unwrap_or(&Image::default()))
+    }
+
+    /// The topic that the files of a partition belong to, if they say so.
+    pub(crate) fn topic_id_of(&self, dir: usize, partition: &TopicPartition) -> Result<Option<TopicId>, String> {
+        self.dirs[dir].lock().topic_id_of(partition).map_err(|error| error.to_string())
+    }
+
+    /// Partitions that were opened and could not be hosted, and why.
+    pub(crate) fn take_not_hosted(&self) -> Vec<(TopicPartition, String)> {
+        std::mem::take(&mut self.core.lock().not_hosted)
+    }
+}
+
+impl<D: Disk> Core<D> {
+    /// Whether the metadata has what it needs first, or why not.
+    pub(crate) fn take_started(&mut self) -> Option<Result<(), RequestError>> {
+        self.started.take()
+    }
+
+    pub(crate) fn take_adopted(&mut self) -> Option<AdoptionResult> {
+        self.adopted.take()
+    }
+
+    /// Who leads the partitions that were opened, once that is decided for all of them.
+    pub(crate) fn take_led(&mut self, count: usize) -> Option<Vec<(TopicPartition, Result<Reign, RequestError>)>> {
+        (self.led.len() >= count).then(|| std::mem::take(&mut self.led))
+    }
+}

@@ -1,0 +1,135 @@
+//! Reading the metadata: the newest snapshot, and the log behind it.
+//!
+//! - Always true: what is damaged below what was known to be on disk is no metadata: with topics missing, their records
+//!   would be too.
+
+use bytes::Bytes;
+
+use crate::controller::{LogEnds, METADATA_TOPIC, Reading, Replayer, Snapshot, SnapshotId, choose};
+use crate::disk::small::read_if_there;
+use crate::disk::{Disk, DiskErrorKind, DiskPath, LogDir, LogFile, OpenOptions, OpenedLog, RecoveryReport, Shutdown};
+use crate::id::TopicPartition;
+use crate::log::{Isolation, LogConfig, ReadPlan};
+use crate::offset::Offset;
+use crate::queue::opening::QueueOpenError;
+use crate::record::Entry;
+use crate::time::Timestamp;
+
+/// How many bytes of the log are read at a time.
+const READ_BYTES: u32 = 1 << 20;
+
+/// The metadata as it was found.
+#[derive(Debug)]
+pub(super) struct Metadata<D: Disk> {
+    pub(super) opened: OpenedLog<D>,
+    pub(super) replayer: Replayer,
+    /// Whether there never was a topic: then what partitions there are may be taken over.
+    pub(super) is_blank: bool,
+}
+
+/// The partition of the metadata.
+///
+/// # Panics
+///
+/// Never: its name is a name.
+pub(crate) fn metadata_partition() -> TopicPartition {
+    TopicPartition::parse(&format!("{METADATA_TOPIC}-0")).expect("it is the name of a partition")
+}
+
+/// Opens and reads the metadata that is in this directory, or makes an empty log of it.
+pub(super) fn open<D: Disk>(mut dir: LogDir<D>, now: Timestamp) -> Result<(LogDir<D>, Metadata<D>), QueueOpenError> {
+    let partition = metadata_partition();
+    let options = OpenOptions { config: config(), ..OpenOptions::default() };
+    let snapshots = snapshots(&dir)?;
+    let mut opened = dir.open_log(&partition, &options, now)?;
+    refuse_damage(&opened.report)?;
+    let reading = choose(snapshots.iter().copied(), ends(&opened))?;
+    if let Reading::Instead(id) = reading {
+        // The log ends in front of the snapshot, which stands for all of it: it goes on behind that.
+        drop(opened);
+        let (mut log, _) = LogFile::open_in(dir, &partition, options.clone(), now)?;
+        log.truncate_fully_and_start_at(id.end, now)
+            .map_err(|error| QueueOpenError::MetadataDamaged(error.to_string()))?;
+        dir = log.close()?;
+        opened = dir.open_log(&partition, &options, now)?;
+    }
+    let (mut replayer, from) = match reading {
+        Reading::WholeLog => (Replayer::new(), Offset::ZERO),
+        Reading::Behind(id) | Reading::Instead(id) => (from_snapshot(&dir, id)?, id.end),
+    };
+    let batches = replay(&mut opened, &mut replayer, from)?;
+    let is_blank = reading == Reading::WholeLog && batches <= 1;
+    Ok((dir, Metadata { opened, replayer, is_blank }))
+}
+
+/// All that is ever appended stays until a snapshot stands for it: retention is not for the log to decide.
+fn config() -> LogConfig {
+    LogConfig { retention_ms: None, retention_bytes: None, max_message_bytes: u32::MAX >> 1, ..LogConfig::default() }
+}
+
+/// What a torn tail has lost was not known to be on disk; what is corrupt or missing in front of it was.
+fn refuse_damage(report: &RecoveryReport) -> Result<(), QueueOpenError> {
+    match report.corrupt.first() {
+        Some(_) => Err(QueueOpenError::MetadataDamaged(report.to_string())),
+        None => Ok(()),
+    }
+}
+
+fn ends<D: Disk>(opened: &OpenedLog<D>) -> LogEnds {
+    LogEnds {
+        log_start_offset: opened.log.log_start_offset(),
+        log_end_offset: opened.log.log_end_offset(),
+        last_epoch: opened.log.epochs().latest().filter(|_| opened.report.shutdown != Shutdown::New),
+    }
+}
+
+fn snapshots<D: Disk>(dir: &LogDir<D>) -> Result<Vec<SnapshotId>, QueueOpenError> {
+    let entries = match dir.disk().list(&DiskPath::root().entry(metadata_partition())) {
+        Err(error) if error.kind == DiskErrorKind::NotFound => return Ok(Vec::new()),
+        listed => listed?,
+    };
+    Ok(entries.iter().filter_map(|entry| SnapshotId::parse(entry.name.to_str()?)).collect())
+}
+
+fn from_snapshot<D: Disk>(dir: &LogDir<D>, id: SnapshotId) -> Result<Replayer, QueueOpenError> {
+    let bytes = read_if_there(dir.disk(), &DiskPath::root().entry(metadata_partition()).entry(id))?.unwrap_or_default();
+    let image = Snapshot::parse(&Bytes::from(bytes)).and_then(|snapshot| snapshot.image());
+    let image = image.map_err(|error| QueueOpenError::Snapshot { file: id.to_string(), error })?;
+    Ok(Replayer::from_snapshot(image, id.end))
+}
+
+/// Replays the log from `from` on. Answers how many batches there are.
+fn replay<D: Disk>(opened: &mut OpenedLog<D>, replayer: &mut Replayer, from: Offset) -> Result<usize, QueueOpenError> {
+    let (mut next, end) = (from, opened.log.log_end_offset());
+    let mut batches = 0;
+    while next < end {
+        let entries = read(opened, next)?;
+        let Some(last) = entries.last() else { break };
+        let behind = last.next_offset();
+        for entry in &entries {
+            replayer.push(entry)?;
+        }
+        batches += entries.len();
+        next = behind;
+    }
+    Ok(batches)
+}
+
+fn read<D: Disk>(opened: &mut OpenedLog<D>, from: Offset) -> Result<Vec<Entry>, QueueOpenError> {
+    let damaged = |error: &dyn std::fmt::Display| QueueOpenError::MetadataDamaged(error.to_string());
+    let mut plan = opened.log.plan_read(from, READ_BYTES, Isolation::LogEnd).map_err(|error| damaged(&error))?;
+    loop {
+        match plan {
+            ReadPlan::Nothing => return Ok(Vec::new()),
+            ReadPlan::Cached(batches) => return Ok(batches.into_iter().map(Entry::Batch).collect()),
+            ReadPlan::File(span) => {
+                let facts = opened.log.span_facts(&span);
+                let entries = opened.driver.read(&span, &facts)?;
+                if !entries.is_empty() {
+                    return Ok(entries);
+                }
+                plan = opened.log.plan_behind(&span);
+            }
+        }
+    }
+}

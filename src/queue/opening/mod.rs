@@ -1,0 +1,313 @@
+//! Opening a node on its directories, whoever had them last.
+//!
+//! The walk: each directory is locked and says whose it is (`identity`); the metadata is read (`metadata`) and its partition
+//! hosted; then each partition that the metadata places here has its log opened, the controller decides who leads it, and
+//! the node hosts it. What cannot be opened is left out and told; the others work.
+//!
+//! - May use: the node, `disk`, `controller`.
+//! - Must not know: what the answers to the controller's questions are.
+//! - Always true: nothing that is unknown is removed or renamed; a directory that is missing does not come back empty.
+
+mod error;
+mod identity;
+mod metadata;
+mod report;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub use error::QueueOpenError;
+pub use report::OpeningReport;
+
+use crate::broker::{Broker, ControlRole, Input, settings};
+use crate::controller::{self, Candidate, Controller, Draw, Opened, Uuid};
+use crate::disk::dirs::DirsError;
+use crate::disk::{Disk, LogDir, OpenedLog, Shutdown};
+use crate::epoch::LeaderEpoch;
+use crate::id::{TopicId, TopicPartition};
+use crate::log::{Log, LogConfig};
+use crate::message::TopicConfig;
+use crate::partition::{Durability, Found, PartitionConfig, PartitionFacts, Reign};
+use crate::queue::node::{Node, NodeOptions};
+use crate::time::Timestamp;
+
+use identity::Identity;
+use metadata::Metadata;
+pub(crate) use metadata::metadata_partition;
+
+/// How a node is opened.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OpeningOptions {
+    pub(crate) threads: usize,
+    pub(crate) open_files_max: usize,
+    pub(crate) upkeep_interval_ms: u64,
+}
+
+/// A partition that is here, by its directory.
+type Places = BTreeMap<TopicPartition, usize>;
+
+/// A log that is open, and not hosted yet.
+struct Waiting<D: Disk> {
+    dir: usize,
+    opened: OpenedLog<D>,
+    topic_id: TopicId,
+    config: PartitionConfig,
+}
+
+/// Opens a node on these disks, one for each log directory.
+///
+/// # Errors
+///
+/// [`QueueOpenError`]: nothing of it is open then.
+pub(crate) fn open<D: Disk>(
+    disks: Vec<D>,
+    options: OpeningOptions,
+    now: Timestamp,
+) -> Result<(Arc<Node<D>>, OpeningReport), QueueOpenError> {
+    let mut dirs = Vec::with_capacity(disks.len());
+    for disk in disks {
+        dirs.push(LogDir::open(disk)?);
+    }
+    if dirs.is_empty() {
+        return Err(QueueOpenError::NoDirectory);
+    }
+    let mut deletions_finished = 0;
+    for dir in &mut dirs {
+        deletions_finished += dir.finish_deletions()?;
+    }
+    let identity = identity::identify(&dirs)?;
+    let places = places(&dirs)?;
+    let metadata_dir = places.get(&metadata_partition()).copied().unwrap_or(0);
+    let (dir, metadata) = metadata::open(dirs.remove(metadata_dir), now)?;
+    dirs.insert(metadata_dir, dir);
+    let node = start(dirs, &identity, &metadata, options)?;
+    let mut report = OpeningReport {
+        cluster_id: identity.cluster_id.clone(),
+        node: identity.node,
+        metadata: metadata.opened.report.clone(),
+        partitions: Vec::new(),
+        adopted: Vec::new(),
+        not_adopted: Vec::new(),
+        failed: Vec::new(),
+        unknown: Vec::new(),
+        deletions_finished,
+    };
+    let opening = Opening { node: &node, identity: &identity, places: &places };
+    let is_blank = metadata.is_blank;
+    opening.host_metadata(metadata_dir, metadata, now)?;
+    if is_blank {
+        opening.adopt(now, &mut report)?;
+    }
+    opening.host_all(now, &mut report)?;
+    Ok((node, report))
+}
+
+/// Which partition has a directory where.
+fn places<D: Disk>(dirs: &[LogDir<D>]) -> Result<Places, QueueOpenError> {
+    let mut places = Places::new();
+    for (dir, opened) in dirs.iter().enumerate() {
+        for partition in opened.partitions()? {
+            if let Some(first) = places.insert(partition.clone(), dir) {
+                return Err(DirsError::Duplicate { partition, first, second: dir }.into());
+            }
+        }
+    }
+    Ok(places)
+}
+
+fn start<D: Disk>(
+    dirs: Vec<LogDir<D>>,
+    identity: &Identity,
+    metadata: &Metadata<D>,
+    options: OpeningOptions,
+) -> Result<Arc<Node<D>>, QueueOpenError> {
+    let mut controller = Controller::new(metadata.replayer.clone())?;
+    controller.set_candidates([Candidate::active(identity.node, identity.directories.clone())]);
+    let seed = identity::random();
+    let role = ControlRole {
+        controller,
+        draw: Draw::new(seed),
+        broker: identity.node,
+        cluster_id: identity.cluster_id.clone(),
+    };
+    let options = NodeOptions {
+        broker: identity.node,
+        directories: identity.directories.clone(),
+        seed,
+        threads: options.threads,
+        open_files_max: options.open_files_max,
+        upkeep_interval_ms: options.upkeep_interval_ms,
+    };
+    Ok(Node::start(Broker::controlling(role), dirs, options)?)
+}
+
+/// One opening, once the node has been started.
+struct Opening<'a, D: Disk> {
+    node: &'a Arc<Node<D>>,
+    identity: &'a Identity,
+    places: &'a Places,
+}
+
+impl<D: Disk> Opening<'_, D> {
+    fn host_metadata(&self, dir: usize, metadata: Metadata<D>, now: Timestamp) -> Result<(), QueueOpenError> {
+        let found = found(metadata.opened.report.shutdown);
+        let latest = metadata.opened.log.epochs().latest().unwrap_or(LeaderEpoch::ZERO);
+        let used_up = || QueueOpenError::MetadataDamaged("the leader epochs are used up".to_owned());
+        let epoch = if found == Found::Whole { latest } else { latest.next().ok_or_else(used_up)? };
+        let facts =
+            PartitionFacts { partition: metadata_partition(), topic_id: None, broker: self.identity.node, found };
+        let config = PartitionConfig { durability: Durability::Flushed, ..PartitionConfig::default() };
+        self.node.host(dir, metadata.opened, facts, Reign::alone(self.identity.node, epoch), config);
+        self.node.give(Input::Start { date: now });
+        let started = self.node.wait_for_some(|core| core.take_started()).map_err(QueueOpenError::Stopped)?;
+        started.map_err(QueueOpenError::NotStarted)
+    }
+
+    /// There never was any metadata: the partitions that are here are taken over.
+    fn adopt(&self, now: Timestamp, report: &mut OpeningReport) -> Result<(), QueueOpenError> {
+        let mut found = Vec::new();
+        for (partition, dir) in self.places.iter().filter(|(partition, _)| **partition != metadata_partition()) {
+            match self.node.topic_id_of(*dir, partition) {
+                Ok(topic_id) => found.push(controller::Found {
+                    partition: partition.clone(),
+                    topic_id,
+                    directory: self.identity.directories[*dir],
+                    // Its epochs are known once its log is open; the controller then leads it in a later one.
+                    last_epoch: None,
+                }),
+                Err(why) => report.failed.push((partition.clone(), why)),
+            }
+        }
+        if found.is_empty() {
+            return Ok(());
+        }
+        self.node.give(Input::Adopt { found, date: now });
+        let (result, refused) = self.node.wait_for_some(|core| core.take_adopted()).map_err(QueueOpenError::Stopped)?;
+        let adopted = result.map_err(|error| QueueOpenError::Stopped(error.to_string()))?;
+        report.adopted = adopted.into_iter().map(|adopted| adopted.partition).collect();
+        report.not_adopted = refused;
+        Ok(())
+    }
+
+    /// Opens and hosts every partition that the metadata places here.
+    fn host_all(&self, now: Timestamp, report: &mut OpeningReport) -> Result<(), QueueOpenError> {
+        let mut waiting = BTreeMap::new();
+        for wanted in self.wanted(report) {
+            match self.open_one(&wanted) {
+                Ok(one) => {
+                    report.partitions.push(one.opened.report.clone());
+                    waiting.insert(wanted.partition, one);
+                }
+                Err(why) => report.failed.push((wanted.partition, why)),
+            }
+        }
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let opened = waiting.iter().map(|(partition, one)| self.as_opened(partition, one)).collect();
+        self.node.give(Input::Lead { opened, date: now });
+        let count = waiting.len();
+        let led = self.node.wait_for_some(|core| core.take_led(count)).map_err(QueueOpenError::Stopped)?;
+        for (partition, result) in led {
+            let Some(one) = waiting.remove(&partition) else { continue };
+            match result {
+                Ok(reign) => self.host(&partition, one, reign),
+                Err(error) => report.failed.push((partition, error.to_string())),
+            }
+        }
+        report.failed.extend(self.node.take_not_hosted());
+        Ok(())
+    }
+
+    /// The partitions that the metadata places here. What is here and not known to it is told.
+    fn wanted(&self, report: &mut OpeningReport) -> Vec<Wanted> {
+        let (wanted, elsewhere) = self.node.with_image(|image| {
+            let mut wanted = Vec::new();
+            let mut elsewhere = Vec::new();
+            for topic in image.topics() {
+                let pairs = image.topic_config(topic.name()).cloned().unwrap_or_default();
+                let (config, _) = TopicConfig::read_pairs(&pairs);
+                for (number, state) in topic.partitions() {
+                    let Ok(partition) = TopicPartition::new(topic.name().clone(), number) else { continue };
+                    if !state.replicas.contains(&self.identity.node) {
+                        continue;
+                    }
+                    let directory = state.directory_of(self.identity.node);
+                    match self.place(&partition, directory) {
+                        Some(dir) => wanted.push(Wanted {
+                            partition,
+                            dir,
+                            topic_id: topic.id(),
+                            log: settings::log_config(&config),
+                            config: settings::partition_config(&config),
+                        }),
+                        None => elsewhere.push((partition, "its log directory is not among those given".to_owned())),
+                    }
+                }
+            }
+            (wanted, elsewhere)
+        });
+        report.failed.extend(elsewhere);
+        let known = |partition: &&TopicPartition| wanted.iter().any(|one| one.partition == **partition);
+        let is_ours = |partition: &&TopicPartition| **partition != metadata_partition() && !known(partition);
+        report.unknown.extend(self.places.keys().filter(is_ours).cloned());
+        report.unknown.retain(|unknown| !report.not_adopted.iter().any(|(partition, _)| partition == unknown));
+        wanted
+    }
+
+    /// Where a partition is, or is to be made. One whose directory is not here is not made anew: it would be empty.
+    fn place(&self, partition: &TopicPartition, directory: Option<Uuid>) -> Option<usize> {
+        if let Some(dir) = self.places.get(partition) {
+            return Some(*dir);
+        }
+        match directory.filter(|id| !id.is_reserved()) {
+            Some(id) => self.identity.directories.iter().position(|known| *known == id),
+            None => Some(0),
+        }
+    }
+
+    fn open_one(&self, wanted: &Wanted) -> Result<Waiting<D>, String> {
+        let Wanted { partition, dir, topic_id, log, config } = wanted;
+        let opened = self.node.open_log(*dir, partition, log.clone(), Some(*topic_id))?;
+        Ok(Waiting { dir: *dir, opened, topic_id: *topic_id, config: *config })
+    }
+
+    fn as_opened(&self, partition: &TopicPartition, one: &Waiting<D>) -> Opened {
+        Opened {
+            partition: partition.clone(),
+            directory: self.identity.directories[one.dir],
+            last_epoch: last_epoch(&one.opened.log),
+            shutdown: match found(one.opened.report.shutdown) {
+                Found::Whole => controller::Shutdown::Clean,
+                Found::Unsettled => controller::Shutdown::Unclean,
+            },
+        }
+    }
+
+    fn host(&self, partition: &TopicPartition, one: Waiting<D>, reign: Reign) {
+        let facts = PartitionFacts {
+            partition: partition.clone(),
+            topic_id: Some(one.topic_id),
+            broker: self.identity.node,
+            found: found(one.opened.report.shutdown),
+        };
+        self.node.host(one.dir, one.opened, facts, reign, one.config);
+    }
+}
+
+/// A partition that is to be here.
+struct Wanted {
+    partition: TopicPartition,
+    dir: usize,
+    topic_id: TopicId,
+    log: LogConfig,
+    config: PartitionConfig,
+}
+
+fn last_epoch(log: &Log) -> Option<LeaderEpoch> {
+    log.epochs().latest()
+}
+
+fn found(shutdown: Shutdown) -> Found {
+    if matches!(shutdown, Shutdown::New | Shutdown::Clean) { Found::Whole } else { Found::Unsettled }
+}

@@ -1,0 +1,59 @@
+//! What an opening has found.
+
+use crate::controller::AdoptRefusal;
+use crate::disk::RecoveryReport;
+use crate::id::{BrokerId, TopicPartition};
+use std::fmt;
+
+/// What the opening of a queue has found, and what it did about it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct OpeningReport {
+    /// The name of the cluster that the directories belong to.
+    pub cluster_id: String,
+    /// The node that they belong to.
+    pub node: BrokerId,
+    /// The log of the metadata.
+    pub metadata: RecoveryReport,
+    /// The log of each partition that was opened, in order.
+    pub partitions: Vec<RecoveryReport>,
+    /// Partitions that the metadata did not know and has taken over: there was no metadata.
+    pub adopted: Vec<TopicPartition>,
+    /// Partitions that it did not take over, and why. Their files were left alone.
+    pub not_adopted: Vec<(TopicPartition, AdoptRefusal)>,
+    /// Partitions that could not be opened or led, and why. All others work.
+    pub failed: Vec<(TopicPartition, String)>,
+    /// Partitions that the metadata does not know. Their files were left alone.
+    pub unknown: Vec<TopicPartition>,
+    /// How many deletions were finished that an earlier process had begun.
+    pub deletions_finished: usize,
+}
+
+impl OpeningReport {
+    /// Whether all was as it was left: nothing lost, nothing corrupt, nothing refused.
+    pub fn is_clean(&self) -> bool {
+        let logs = self.metadata.is_clean() && self.partitions.iter().all(RecoveryReport::is_clean);
+        logs && self.failed.is_empty() && self.not_adopted.is_empty() && self.unknown.is_empty()
+    }
+}
+
+impl fmt::Display for OpeningReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "node {} of cluster {}, {} partitions", self.node.get(), self.cluster_id, self.partitions.len())?;
+        for report in std::iter::once(&self.metadata).chain(&self.partitions).filter(|report| !report.is_clean()) {
+            write!(f, "\n{report}")?;
+        }
+        for partition in &self.adopted {
+            write!(f, "\n{partition}: taken over, for there was no metadata")?;
+        }
+        for (partition, why) in &self.not_adopted {
+            write!(f, "\n{partition}: not taken over: {why}")?;
+        }
+        for (partition, why) in &self.failed {
+            write!(f, "\n{partition}: not opened: {why}")?;
+        }
+        for partition in &self.unknown {
+            write!(f, "\n{partition}: unknown to the metadata, left alone")?;
+        }
+        Ok(())
+    }
+}
