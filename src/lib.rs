@@ -99,6 +99,7 @@ pub mod record;
 pub mod time;
 pub mod timer;
 
+pub use queue::Queue;
 pub use timer::TimingWheel;
 
 /// The examples of the README, compiled and run as tests.

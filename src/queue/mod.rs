@@ -3,10 +3,13 @@
 //! - May use: everything but `sim`, `wire` and `cli`.
 //! - Must not know: rules. Whatever is decided is decided by a machine.
 
+mod admin;
 mod alarm;
+mod builder;
 mod client;
 mod completion;
 mod consumer;
+mod facade;
 mod latch;
 mod node;
 mod op_queue;
@@ -16,10 +19,15 @@ mod pool;
 mod producer;
 mod sync;
 
+pub use admin::AdminError;
+pub use builder::QueueBuilder;
 pub use consumer::{
     Acknowledger, CommitError, ConsumeError, ConsumedRecord, Consumer, ConsumerConfig, ConsumerConfigError,
     LentRecords, OwnedRecord, OwnedRecords, Receipt, Records, SeekError, SubscribeError, Tail, Wakeup,
 };
+pub use facade::{CloseReport, Queue};
+pub use node::Closed;
+pub use opening::{OpeningReport, QueueOpenError};
 pub use producer::{
     NewPartitioner, Partitioning, Payload, Placed, Producer, ProducerConfig, Record, SendAndWaitError, SendFault,
     SendTicket, TopicProducer,

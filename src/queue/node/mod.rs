@@ -79,6 +79,13 @@ pub(crate) struct NodeOptions {
     pub(crate) upkeep_interval_ms: u64,
 }
 
+/// The last handle has gone: whoever still waits is told.
+impl<D: Disk> Drop for Node<D> {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
 impl<D: Disk> Node<D> {
     /// Starts the threads of a node that holds nothing yet.
     ///

@@ -1,0 +1,164 @@
+//! Topics of a queue: made, changed, looked at and deleted.
+
+use std::sync::Arc;
+
+use crate::broker::Body;
+use crate::id::{InvalidTopicName, TopicName, TopicPartition};
+use crate::message::{
+    AlterConfigs, Answer, ConfigChange, ConfigEntry, CreatePartitions, CreateTopics, CreatedTopic, DeleteBefore,
+    DeleteRecords, DeleteTopics, DescribeConfigs, DescribeTopics, IsolationLevel, ListOffsets, ListPartition,
+    ListedOffset, MorePartitions, NewTopic, OffsetSpec, Request, RequestError, Response, TopicConfig,
+    TopicDescription, TopicRef, Trial,
+};
+use crate::offset::Offset;
+use crate::queue::Queue;
+use crate::queue::client::Stopped;
+use crate::queue::completion::Completion;
+use crate::queue::facade::PATIENCE;
+
+/// Why something about a topic was not done.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdminError {
+    /// It is no name of a topic.
+    #[error(transparent)]
+    Name(#[from] InvalidTopicName),
+    /// It was refused, and nothing has changed.
+    #[error(transparent)]
+    Refused(#[from] RequestError),
+    /// The queue was closed; whether it was done is not known.
+    #[error("the queue was closed")]
+    Closed,
+}
+
+impl Queue {
+    /// Creates a topic. When this returns it may be used.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError`]: the name is none or taken, the settings make no sense, the disk has no space.
+    pub fn create_topic(&self, name: &str, partitions: u32, config: TopicConfig) -> Result<CreatedTopic, AdminError> {
+        let topic = NewTopic::new(TopicName::new(name)?).partitions(partitions).config(config);
+        let request = CreateTopics { topics: vec![topic], timeout_ms: patience_ms(), trial: Trial::Do };
+        match self.ask(Request::CreateTopics(request))? {
+            Response::CreateTopics(answers) => only(answers),
+            _ => Err(AdminError::Closed),
+        }
+    }
+
+    /// Deletes a topic with all its records.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError`]: there is none of this name, or it is one of the queue's own.
+    pub fn delete_topic(&self, name: &str) -> Result<(), AdminError> {
+        let topics = vec![TopicRef::Name(TopicName::new(name)?)];
+        match self.ask(Request::DeleteTopics(DeleteTopics { topics, timeout_ms: patience_ms() }))? {
+            Response::DeleteTopics(answers) => only(answers),
+            _ => Err(AdminError::Closed),
+        }
+    }
+
+    /// Adds partitions to a topic, so that it has `total`. Records stay where they are, but a key may go to another partition
+    /// from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError`]: there is no such topic, or it has as many already.
+    pub fn add_partitions(&self, name: &str, total: u32) -> Result<(), AdminError> {
+        let topics = vec![MorePartitions { name: TopicName::new(name)?, total, assignment: None }];
+        let request = CreatePartitions { topics, timeout_ms: patience_ms(), trial: Trial::Do };
+        match self.ask(Request::CreatePartitions(request))? {
+            Response::CreatePartitions(answers) => only(answers),
+            _ => Err(AdminError::Closed),
+        }
+    }
+
+    /// Changes settings of a topic, all or none.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError`]: there is no such topic, no such setting, or no such value of it.
+    pub fn alter_config(&self, name: &str, changes: Vec<ConfigChange>) -> Result<(), AdminError> {
+        let topics = vec![(TopicName::new(name)?, changes)];
+        match self.ask(Request::AlterConfigs(AlterConfigs { topics, trial: Trial::Do }))? {
+            Response::AlterConfigs(answers) => only(answers),
+            _ => Err(AdminError::Closed),
+        }
+    }
+
+    /// The settings of a topic, with where each comes from.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError`]: there is no such topic.
+    pub fn describe_config(&self, name: &str) -> Result<Vec<ConfigEntry>, AdminError> {
+        let topics = vec![(TopicName::new(name)?, None)];
+        match self.ask(Request::DescribeConfigs(DescribeConfigs { topics }))? {
+            Response::DescribeConfigs(answers) => only(answers),
+            _ => Err(AdminError::Closed),
+        }
+    }
+
+    /// The topics there are, in the order of their names; the queue's own too.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::Closed`].
+    pub fn topics(&self) -> Result<Vec<TopicDescription>, AdminError> {
+        match self.ask(Request::DescribeTopics(DescribeTopics { topics: None }))? {
+            Response::DescribeTopics(described) => {
+                Ok(described.topics.into_iter().filter_map(|answer| answer.result.ok()).collect())
+            }
+            _ => Err(AdminError::Closed),
+        }
+    }
+
+    /// An offset of a partition: its first one, its end, or that of a record by its date. `None`: no record is as late.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError`]: there is no such partition, or what has to be read is corrupt.
+    pub fn offset(&self, partition: &TopicPartition, at: OffsetSpec) -> Result<Option<ListedOffset>, AdminError> {
+        let partitions = vec![ListPartition { partition: partition.clone(), at, current_leader_epoch: None }];
+        let request = ListOffsets { isolation: IsolationLevel::ReadUncommitted, partitions };
+        match self.ask(Request::ListOffsets(request))? {
+            Response::ListOffsets(answers) => only(answers),
+            _ => Err(AdminError::Closed),
+        }
+    }
+
+    /// Deletes the records of a partition below an offset. Answers where it begins now.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError`]: there is no such partition, or the offset lies behind what is acknowledged.
+    pub fn delete_records(&self, partition: &TopicPartition, before: DeleteBefore) -> Result<Offset, AdminError> {
+        let request = DeleteRecords { timeout_ms: patience_ms(), partitions: vec![(partition.clone(), before)] };
+        match self.ask(Request::DeleteRecords(request))? {
+            Response::DeleteRecords(answers) => only(answers),
+            _ => Err(AdminError::Closed),
+        }
+    }
+
+    /// Asks the node and waits for the answer, doing some of its work meanwhile.
+    fn ask(&self, request: Request) -> Result<Response<Body>, AdminError> {
+        let answer: Arc<Completion<Result<Response<Body>, Stopped>>> = Arc::new(Completion::new());
+        let set = Arc::clone(&answer);
+        self.client.ask(request, Box::new(move |response| drop(set.set(response))));
+        while answer.get().is_none() && self.client.help() {}
+        answer.wait().map_err(|Stopped| AdminError::Closed)
+    }
+}
+
+/// The answer to a question about one thing.
+fn only<K, T>(answers: Vec<Answer<K, T>>) -> Result<T, AdminError> {
+    match answers.into_iter().next() {
+        Some(answer) => Ok(answer.result?),
+        None => Err(AdminError::Closed),
+    }
+}
+
+fn patience_ms() -> u32 {
+    u32::try_from(PATIENCE.as_millis()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,105 @@
+//! How a queue is opened, where the defaults are not wanted.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::disk::{Disk, FileDisk};
+use crate::queue::Queue;
+use crate::queue::node::Clock;
+use crate::queue::opening::{OpeningOptions, QueueOpenError, open};
+
+/// How a queue is opened. Without any directory there is nothing to open.
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let queue = ottla::Queue::builder().directory("/disk1/queue").directory("/disk2/queue").threads(8).open()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct QueueBuilder {
+    directories: Vec<PathBuf>,
+    threads: usize,
+    open_files_max: usize,
+    upkeep_interval: Duration,
+}
+
+impl Default for QueueBuilder {
+    fn default() -> Self {
+        Self {
+            directories: Vec::new(),
+            threads: 4,
+            open_files_max: 64,
+            upkeep_interval: Duration::from_secs(30),
+        }
+    }
+}
+
+impl QueueBuilder {
+    /// Adds a log directory, which is made if it is not there. A new partition goes to the one with the fewest partitions. The
+    /// metadata is in the first, unless one of them has it already.
+    #[must_use]
+    pub fn directory(mut self, path: impl AsRef<Path>) -> Self {
+        self.directories.push(path.as_ref().to_owned());
+        self
+    }
+
+    /// How many threads flush, search and open files: 4 by default. One more keeps the time.
+    #[must_use]
+    pub fn threads(self, threads: NonZeroUsize) -> Self {
+        Self { threads: threads.get(), ..self }
+    }
+
+    /// How many files of a partition are open at a time, but for those that were written to and not flushed: 64 by default.
+    #[must_use]
+    pub fn open_files_max(self, files: NonZeroUsize) -> Self {
+        Self { open_files_max: files.get(), ..self }
+    }
+
+    /// How often retention is looked after: every 30 seconds by default.
+    #[must_use]
+    pub fn upkeep_interval(self, interval: Duration) -> Self {
+        Self { upkeep_interval: interval, ..self }
+    }
+
+    /// Opens the queue: whatever happened before is put right or reported ([`Queue::report`]).
+    ///
+    /// # Errors
+    ///
+    /// [`QueueOpenError`]. Nothing was lost by trying.
+    pub fn open(self) -> Result<Queue, QueueOpenError> {
+        let mut disks = Vec::with_capacity(self.directories.len());
+        for path in &self.directories {
+            let told = |why: &dyn std::fmt::Display| QueueOpenError::Path {
+                path: path.display().to_string(),
+                why: why.to_string(),
+            };
+            make(path).map_err(|error| told(&error))?;
+            disks.push(FileDisk::open(path).map_err(|error| told(&error))?);
+        }
+        self.open_on(disks)
+    }
+
+    /// As [`QueueBuilder::open`], on disks of one's own making: [`MemDisk`](crate::disk::MemDisk) in a test. The directories
+    /// that were added are not looked at.
+    ///
+    /// # Errors
+    ///
+    /// As [`QueueBuilder::open`].
+    pub fn open_on<D: Disk>(self, disks: Vec<D>) -> Result<Queue, QueueOpenError> {
+        let options = OpeningOptions {
+            threads: self.threads,
+            open_files_max: self.open_files_max,
+            upkeep_interval_ms: u64::try_from(self.upkeep_interval.as_millis()).unwrap_or(u64::MAX).max(1),
+        };
+        let (node, report) = open(disks, options, Clock::start().date())?;
+        Ok(Queue::of(node, Arc::new(report)))
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a log directory is made before there is a disk to reach it through")]
+fn make(path: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(path)
+}
