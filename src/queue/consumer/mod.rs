@@ -26,6 +26,8 @@ mod inbox;
 mod record;
 mod subscription;
 mod tail;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
