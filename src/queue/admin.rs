@@ -145,7 +145,9 @@ impl Queue {
     fn ask(&self, request: Request) -> Result<Response<Body>, AdminError> {
         let answer: Arc<Completion<Result<Response<Body>, Stopped>>> = Arc::new(Completion::new());
         let set = Arc::clone(&answer);
-        self.client.ask(request, Box::new(move |response| drop(set.set(response))));
+        self.client.ask(request, Box::new(move |response| {
+            set.set(response);
+        }));
         while answer.get().is_none() && self.client.help() {}
         answer.wait().map_err(|Stopped| AdminError::Closed)
     }
