@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use ottla::Queue;
 use ottla::consumer::OffsetReset;
-use ottla::disk::mem::Choice;
 use ottla::disk::MemDisk;
+use ottla::disk::mem::Choice;
 use ottla::id::TopicPartition;
 use ottla::message::{DeleteBefore, ErrorCode, OffsetSpec, TopicConfig};
 use ottla::offset::Offset;

@@ -7,8 +7,8 @@ use crate::id::{InvalidTopicName, TopicName, TopicPartition};
 use crate::message::{
     AlterConfigs, Answer, ConfigChange, ConfigEntry, CreatePartitions, CreateTopics, CreatedTopic, DeleteBefore,
     DeleteRecords, DeleteTopics, DescribeConfigs, DescribeTopics, IsolationLevel, ListOffsets, ListPartition,
-    ListedOffset, MorePartitions, NewTopic, OffsetSpec, Request, RequestError, Response, TopicConfig,
-    TopicDescription, TopicRef, Trial,
+    ListedOffset, MorePartitions, NewTopic, OffsetSpec, Request, RequestError, Response, TopicConfig, TopicDescription,
+    TopicRef, Trial,
 };
 use crate::offset::Offset;
 use crate::queue::Queue;
@@ -145,9 +145,12 @@ impl Queue {
     fn ask(&self, request: Request) -> Result<Response<Body>, AdminError> {
         let answer: Arc<Completion<Result<Response<Body>, Stopped>>> = Arc::new(Completion::new());
         let set = Arc::clone(&answer);
-        self.client.ask(request, Box::new(move |response| {
-            set.set(response);
-        }));
+        self.client.ask(
+            request,
+            Box::new(move |response| {
+                set.set(response);
+            }),
+        );
         while answer.get().is_none() && self.client.help() {}
         answer.wait().map_err(|Stopped| AdminError::Closed)
     }

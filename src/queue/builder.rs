@@ -28,12 +28,7 @@ pub struct QueueBuilder {
 
 impl Default for QueueBuilder {
     fn default() -> Self {
-        Self {
-            directories: Vec::new(),
-            threads: 4,
-            open_files_max: 64,
-            upkeep_interval: Duration::from_secs(30),
-        }
+        Self { directories: Vec::new(), threads: 4, open_files_max: 64, upkeep_interval: Duration::from_secs(30) }
     }
 }
 
