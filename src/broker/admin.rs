@@ -70,7 +70,7 @@ impl Broker {
 
     /// Answers whoever has asked for the task.
     pub(super) fn finish_task(&mut self, task: &Task, result: Result<(), RequestError>) {
-        let Some((key, index)) = task.asker else { return };
+        let Some((key, index)) = task.asker else { return self.on_own_task(task, &result) };
         let created = if result.is_ok() { self.created(task) } else { None };
         match self.asked.pending_mut(key) {
             Some(Pending::CreateTopics(gather)) => {
@@ -86,7 +86,14 @@ impl Broker {
                 }
                 return;
             }
-            Some(Pending::Produce(_) | Pending::ListOffsets(_) | Pending::Fetch(_) | Pending::FetchToBe) | None => {}
+            Some(
+                Pending::Produce(_)
+                | Pending::ListOffsets(_)
+                | Pending::Fetch(_)
+                | Pending::FetchToBe
+                | Pending::OffsetCommit(_),
+            )
+            | None => {}
         }
         self.maybe_respond(key);
     }

@@ -27,6 +27,7 @@ pub(super) enum Pending {
     CreatePartitions(Gather<TopicName, ()>),
     AlterConfigs(Gather<TopicName, ()>),
     InitProducerId,
+    OffsetCommit(Gather<TopicPartition, ()>),
 }
 
 /// The answers of a request for several partitions or topics, in its order, as they come in.

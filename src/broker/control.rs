@@ -15,6 +15,7 @@ use crate::broker::{Broker, settings};
 use crate::controller::{
     AdoptRefusal, Adopted, Adoption, Change, Controller, Draw, Found, METADATA_TOPIC, Opened, PartitionState,
 };
+use crate::coordinator::CoordinatorConfig;
 use crate::id::{BrokerId, TopicName, TopicPartition};
 use crate::log::Appended;
 use crate::message::{
@@ -38,6 +39,8 @@ pub struct ControlRole {
     pub broker: BrokerId,
     /// The cluster's name.
     pub cluster_id: String,
+    /// What committed offsets may be like: the controller of a node of its own is the coordinator of its groups too.
+    pub coordinator: CoordinatorConfig,
 }
 
 /// The controller and what it has to do.
@@ -257,7 +260,7 @@ impl Broker {
         let waiter = self.asked.number();
         let Some(control) = &mut self.control else { return };
         let Some(current) = &mut control.current else { return };
-        let Some(change) = current.rest.pop_front() else { return self.on_changed() };
+        let Some(change) = current.rest.pop_front() else { return self.on_changed(now) };
         let Some(host) = self.hosts.get_mut(&control.metadata) else {
             let why = "the partition of metadata is not on this node";
             return self.give_up_task(RequestError::because(ErrorCode::NotController, why));
@@ -338,13 +341,14 @@ impl Broker {
     }
 
     /// All changes of the task are committed: what follows from them.
-    fn on_changed(&mut self) {
+    fn on_changed(&mut self, now: Instant) {
         let Some(control) = &mut self.control else { return };
         let Some(Current { task, topic, .. }) = control.current.take() else { return };
         let image = control.role.controller.image().clone();
         let Some((name, before)) = topic else { return self.end_task(task, Ok(())) };
         let Some(topic) = image.topic(&name) else {
             self.delete_all(&name, &before);
+            self.forget_offsets(now, task.date, &name);
             return self.end_task(task, Ok(()));
         };
         let pairs = image.topic_config(&name).cloned().unwrap_or_default();

@@ -9,6 +9,7 @@ use crate::log::{Isolation, ReadPlan};
 use crate::message::{
     self, AbortedTransaction, Answer, FetchPartition, Fetched, IsolationLevel, PartitionAnswer, Response,
 };
+use crate::offset::Offset;
 use crate::partition::{self, PartitionFetchError, Waiter};
 use crate::time::Instant;
 use crate::timer::TimerId;
@@ -199,6 +200,20 @@ fn question(waiter: Waiter, fetch: &message::Fetch, part: &FetchPartition, bytes
         deadline: None,
         isolation: isolation(fetch.isolation),
         leader_epoch: part.current_leader_epoch,
+        last_fetched_epoch: None,
+    }
+}
+
+/// Everything that is written from an offset on, whoever may see it.
+pub(super) fn at_log_end(from: Offset, bytes_max: u32) -> partition::Fetch {
+    partition::Fetch {
+        waiter: Waiter(0),
+        from,
+        bytes_max,
+        bytes_min: 0,
+        deadline: None,
+        isolation: Isolation::LogEnd,
+        leader_epoch: None,
         last_fetched_epoch: None,
     }
 }

@@ -1,11 +1,13 @@
 //! What goes into a node and what comes out of it.
 
 use crate::controller::{AdoptRefusal, Adopted, Found, Opened, Uuid};
+use crate::coordinator::Skipped;
 use crate::id::{TopicId, TopicPartition};
 use crate::log::{self, FileId, FlushedMark, Isolation, Log, LogConfig, OpFailure, OpSeq, Span, SpanFacts, SyncId};
 use crate::message::{ListedOffset, Request, RequestError, Response};
+use crate::offset::Offset;
 use crate::partition::{LeadError, PartitionConfig, PartitionFacts, Reign, StopReason, TimeSearch, Waiter};
-use crate::record::{Batch, Checked};
+use crate::record::{Batch, Checked, Entry};
 use crate::time::Timestamp;
 
 /// The asker's number for a request. One that is not answered yet is not to be used again, unless it was cancelled.
@@ -54,7 +56,25 @@ pub enum Input {
         /// The record, or none; or why it could not be looked for.
         result: Result<Option<ListedOffset>, RequestError>,
     },
-    /// Time to let go of what retention does not keep, and of producers that have long been idle.
+    /// What an [`Output::Load`] has read.
+    Loaded {
+        /// Its number.
+        waiter: Waiter,
+        /// What was there, in order; empty if nothing was.
+        entries: Vec<Entry>,
+        /// Where to go on if what is in front of that, and behind the entries, cannot be read; it is given up. `None` to go
+        /// on behind the entries.
+        next: Option<Offset>,
+    },
+    /// What an [`Output::Load`] wants cannot be read, nor anything behind it.
+    NotLoaded {
+        /// Its number.
+        waiter: Waiter,
+        /// Why.
+        why: String,
+    },
+    /// Time to let go of what retention does not keep, of producers that have long been idle, and of offsets that groups
+    /// have committed long ago.
     Upkeep {
         /// Of which partition.
         partition: TopicPartition,
@@ -142,6 +162,23 @@ pub enum Output {
         partition: TopicPartition,
         /// Where and what. [`Broker::span_facts`](super::Broker::span_facts) has what it takes to read there.
         search: TimeSearch,
+    },
+    /// Read this piece of a partition that a coordinator has to know, and report by [`Input::Loaded`] or
+    /// [`Input::NotLoaded`]. Commits of its groups are refused until all pieces are read.
+    Load {
+        /// The number of this.
+        waiter: Waiter,
+        /// Of which partition.
+        partition: TopicPartition,
+        /// The batches, or where they are.
+        body: Body,
+    },
+    /// Records of a partition that a coordinator has to know could not be read. To be told.
+    Skipped {
+        /// In which partition.
+        partition: TopicPartition,
+        /// Which, and why.
+        skipped: Skipped,
     },
     /// The partition could not be taken, and its log was dropped.
     NotHosted {
@@ -262,4 +299,17 @@ pub struct FileRead {
     pub facts: SpanFacts,
     /// How far the reader may see.
     pub isolation: Isolation,
+}
+
+impl FileRead {
+    /// So many offsets a reader tries that looks for the end of what is corrupt.
+    const CORRUPT_OFFSETS_MAX: u64 = 1024;
+
+    /// Where a reader goes on that gives up what is corrupt: the batch at `offset`, of which nobody knows how long it is. One
+    /// offset further; and, if that has not helped for long, behind the segment.
+    pub fn behind_corrupt(&self, offset: Offset) -> Offset {
+        let from = self.span.from.max(offset);
+        let is_near = from.since(offset).is_some_and(|tried| tried < Self::CORRUPT_OFFSETS_MAX);
+        if is_near { from.advance(1) } else { self.span.segment_next.max(from) }
+    }
 }

@@ -6,7 +6,7 @@
 //! [`Broker::next_deadline`] has come. It opens no file, starts no thread and asks no clock, so that who drives it may have
 //! one lock around it, or no thread at all.
 //!
-//! - May use: the newtypes, `timer`, `record`, `log`, `partition`, `message`, `controller`.
+//! - May use: the newtypes, `timer`, `record`, `log`, `partition`, `message`, `controller`, `coordinator`.
 //! - Must not know: files, threads, clocks; and no rule: whatever is decided is decided by the machine that it is carried
 //!   to.
 //! - Always true: each request is answered once, unless it was cancelled; who waits to append or to read is answered at its
@@ -17,6 +17,7 @@ mod asked;
 mod control;
 mod errors;
 mod fetch;
+mod groups;
 mod io;
 mod offsets;
 mod produce;
@@ -30,7 +31,8 @@ pub use io::{Body, DiskReport, DiskWish, FileRead, Host, Input, NotHosted, Openi
 
 use asked::{Asked, Key, Pending, Wait};
 use control::{Control, Job, Task};
-use refuse::{refuse_all, unknown_partition};
+use groups::Groups;
+use refuse::unknown_partition;
 
 use crate::controller::Image;
 use crate::id::TopicPartition;
@@ -58,6 +60,8 @@ pub struct Broker {
     control: Option<Control>,
     /// A change of metadata was committed, and what follows from it is still to be carried on.
     committed: bool,
+    /// The coordinator of groups, if this node is the controller.
+    groups: Groups,
     /// Partitions that have more to do than one call may.
     behind: BTreeSet<TopicPartition>,
     /// Fetches that may have enough now.
@@ -84,7 +88,8 @@ impl Broker {
     /// A node that holds nothing yet, and is the controller too. Its metadata partition has to be hosted before anything is
     /// asked of it, and [`Input::Start`] is to be the first thing that is.
     pub fn controlling(role: ControlRole) -> Self {
-        Self { control: Some(Control::new(role)), ..Self::default() }
+        let groups = Groups::new(role.coordinator.clone());
+        Self { control: Some(Control::new(role)), groups, ..Self::default() }
     }
 
     /// What is committed of the metadata, if this node is the controller.
@@ -104,15 +109,20 @@ impl Broker {
         match input {
             Input::Request { id, date, request } => self.on_request(now, date, id, request),
             Input::Cancel(id) => self.on_cancel(id),
-            Input::Host(host) => self.on_host(*host),
+            Input::Host(host) => self.on_host(now, *host),
             Input::Stop { partition, reason } => self.on_stop(&partition, reason),
             Input::Release(partition) => self.on_release(now, &partition),
             Input::Disk { partition, report } => self.on_report(&partition, report),
             Input::Found { waiter, result } => self.on_found(waiter, result),
-            Input::Upkeep { partition, date } => self.with_host(&partition, |host, effects| {
-                host.retain(date, effects);
-                host.expire_producers(date);
-            }),
+            Input::Loaded { waiter, entries, next } => self.on_loaded(now, waiter, &entries, next),
+            Input::NotLoaded { waiter, why } => self.on_not_loaded(waiter, why),
+            Input::Upkeep { partition, date } => {
+                self.with_host(&partition, |host, effects| {
+                    host.retain(date, effects);
+                    host.expire_producers(date);
+                });
+                self.expire_offsets(now, &partition, date);
+            }
             Input::Flush(partition) => self.with_host(&partition, Partition::flush),
             Input::Start { date } => self.task(now, date, Job::Start),
             Input::Adopt { found, date } => self.task(now, date, Job::Adopt(found)),
@@ -123,6 +133,7 @@ impl Broker {
             Input::Wake => self.catch_up(),
         }
         self.control_committed(now);
+        self.groups_on(now);
         self.retry_woken(now);
     }
 
@@ -169,7 +180,6 @@ impl Broker {
         if self.asked.is_asked(id) {
             return self.outputs.push_back(Output::Rejected(id));
         }
-        let coordinator = refuse::no_coordinator();
         let response = match request {
             Request::Produce(request) => return self.on_produce(now, date, id, request),
             Request::Fetch(request) => return self.on_fetch(now, id, request),
@@ -182,13 +192,8 @@ impl Broker {
             Request::InitProducerId(_) => return self.on_init_producer_id(now, date, id),
             Request::DescribeConfigs(request) => Response::DescribeConfigs(self.describe_configs(&request)),
             Request::DescribeTopics(request) => Response::DescribeTopics(self.describe_topics(&request)),
-            Request::OffsetCommit(request) => {
-                let partitions = request.partitions.into_iter().map(|part| part.partition);
-                Response::OffsetCommit(refuse_all(partitions, &coordinator))
-            }
-            Request::OffsetFetch(request) => {
-                Response::OffsetFetch(refuse_all(request.partitions.unwrap_or_default(), &coordinator))
-            }
+            Request::OffsetCommit(request) => return self.on_offset_commit(now, date, id, request),
+            Request::OffsetFetch(request) => Response::OffsetFetch(self.fetch_offsets(&request)),
         };
         self.respond(id, response);
     }
@@ -199,15 +204,18 @@ impl Broker {
 
     fn on_cancel(&mut self, id: RequestId) {
         let Some(key) = self.asked.key(id) else { return };
-        if let Some((_, Pending::Fetch(pending))) = self.asked.take(key) {
-            self.drop_fetch(key, &pending);
+        match self.asked.take(key) {
+            Some((_, Pending::Fetch(pending))) => self.drop_fetch(key, &pending),
+            // What it commits may be in the log: the coordinator waits for it on its own account.
+            Some((_, Pending::OffsetCommit(_))) => return,
+            Some(_) | None => {}
         }
         for waiter in self.asked.waiters_of(key) {
             self.forget_at_host(waiter);
         }
     }
 
-    fn on_host(&mut self, host: Host) {
+    fn on_host(&mut self, now: Instant, host: Host) {
         let partition = host.facts.partition.clone();
         if self.hosts.contains_key(&partition) {
             return self.outputs.push_back(Output::NotHosted { partition, error: NotHosted::Twice });
@@ -216,6 +224,7 @@ impl Broker {
             Ok(led) => {
                 self.hosts.insert(partition.clone(), led);
                 self.carry(&partition);
+                self.load_offsets(now, &partition);
                 self.on_opened(&partition, None);
             }
             Err(error) => {
@@ -245,6 +254,7 @@ impl Broker {
             self.retry_woken(now);
         }
         self.hosts.remove(partition);
+        self.drop_offsets(partition);
         // What was looked for in its files is not found any more.
         for waiter in self.asked.waiters_at(partition) {
             self.on_found(waiter, Err(unknown_partition(partition)));
@@ -262,6 +272,7 @@ impl Broker {
             DiskReport::ReserveFailed(needed, why) => host.reserve_failed(needed, why, effects),
             DiskReport::MarkFailed(why) => host.mark_failed(&why, effects),
         });
+        self.offsets_committed(partition);
     }
 
     /// Lets those partitions go on that have more to do.

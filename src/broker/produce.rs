@@ -59,6 +59,7 @@ impl Broker {
 
     pub(super) fn on_produced(&mut self, waiter: Waiter, result: Result<Appended, ProduceError>) {
         let Some(result) = self.on_metadata(waiter, result) else { return };
+        let Some(result) = self.on_offsets(waiter, result) else { return };
         let answer = result.map(|appended| Produced {
             base_offset: appended.base_offset,
             log_append_time: appended.append_time,
@@ -84,6 +85,7 @@ impl Broker {
             Some(Pending::CreateTopics(gather)) => gather.is_complete(),
             Some(Pending::DeleteTopics(gather)) => gather.is_complete(),
             Some(Pending::CreatePartitions(gather) | Pending::AlterConfigs(gather)) => gather.is_complete(),
+            Some(Pending::OffsetCommit(gather)) => gather.is_complete(),
             Some(Pending::Fetch(_) | Pending::FetchToBe | Pending::InitProducerId) | None => false,
         };
         if !is_complete {
@@ -97,6 +99,7 @@ impl Broker {
             Pending::DeleteTopics(gather) => Response::DeleteTopics(gather.finish()),
             Pending::CreatePartitions(gather) => Response::CreatePartitions(gather.finish()),
             Pending::AlterConfigs(gather) => Response::AlterConfigs(gather.finish()),
+            Pending::OffsetCommit(gather) => Response::OffsetCommit(gather.finish()),
             Pending::Fetch(_) | Pending::FetchToBe | Pending::InitProducerId => return,
         };
         self.outputs.push_back(Output::Respond { id, response });

@@ -1,6 +1,7 @@
 //! Answering what this node does not do, so that the asker can turn to one that does.
 
 use crate::controller::METADATA_TOPIC;
+use crate::coordinator::offsets;
 use crate::id::TopicPartition;
 use crate::message::{Answer, ErrorCode, RequestError};
 
@@ -19,10 +20,14 @@ pub(super) fn no_controller() -> RequestError {
     RequestError::because(ErrorCode::NotController, "this node is not the controller")
 }
 
-/// Clients may read the metadata's partition, and change it by asking the controller only (semantics 1.1).
+/// What Kafka's own machines write, and nobody else.
+const INTERNAL: [&str; 4] = [METADATA_TOPIC, offsets::TOPIC, "__transaction_state", "__share_group_state"];
+
+/// Clients may read the partitions that the controller and the coordinators write, and change them by asking those only
+/// (semantics 1.1).
 pub(super) fn for_clients(partition: &TopicPartition) -> Result<(), RequestError> {
-    if partition.topic().as_str() == METADATA_TOPIC {
-        let why = format_args!("{partition} is written by the controller only");
+    if INTERNAL.contains(&partition.topic().as_str()) {
+        let why = format_args!("{partition} is written by its controller or coordinator only");
         return Err(RequestError::because(ErrorCode::InvalidTopicException, why));
     }
     Ok(())

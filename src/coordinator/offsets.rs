@@ -19,7 +19,8 @@ use crate::message::{Committed, ErrorCode, RequestError};
 use crate::offset::Offset;
 use crate::time::Timestamp;
 
-use bytes::{Fields, put_compact, put_string, put_tags};
+pub(super) use bytes::Fields;
+use bytes::{put_compact, put_string, put_tags};
 pub use image::GroupOffsets;
 
 /// The topic.
@@ -27,6 +28,15 @@ pub const TOPIC: &str = "__consumer_offsets";
 
 /// How many partitions it has by default: Kafka's `offsets.topic.num.partitions`.
 pub const PARTITIONS: u32 = 50;
+
+/// The topic as a name.
+///
+/// # Panics
+///
+/// Never: it is a name.
+pub fn topic() -> TopicName {
+    TopicName::new(TOPIC).expect("it is the name of a topic")
+}
 
 /// Which of `partitions` of the topic has the offsets of a group: the hash that Java gives its name, without its sign.
 pub fn partition_of_group(group: &GroupId, partitions: std::num::NonZeroU32) -> u32 {
@@ -159,6 +169,13 @@ impl GroupPartition {
         out.extend_from_slice(&self.partition.partition().to_be_bytes());
         Ok(out)
     }
+}
+
+/// The key of the record that tells of a group itself, version 2.
+pub(super) fn group_key(group: &GroupId) -> Result<Vec<u8>, OffsetsError> {
+    let mut out = 2_i16.to_be_bytes().to_vec();
+    put_string(&mut out, "group", group.as_str())?;
+    Ok(out)
 }
 
 impl OffsetValue {

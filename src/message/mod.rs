@@ -124,6 +124,6 @@ pub enum Response<F> {
     InitProducerId(Result<ProducerIdentity, RequestError>),
     /// How far the group has come was noted.
     OffsetCommit(Vec<PartitionAnswer<()>>),
-    /// How far the group has come; `None` where it has committed nothing.
-    OffsetFetch(Vec<PartitionAnswer<Option<Committed>>>),
+    /// How far the group has come; `None` where it has committed nothing. Or why that is not known here.
+    OffsetFetch(Result<Vec<PartitionAnswer<Option<Committed>>>, RequestError>),
 }

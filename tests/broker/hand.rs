@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, VecDeque};
 
 use ottla::broker::{Body, Broker, ControlRole, DiskReport, DiskWish, Host, Input, Opening, Output, RequestId};
 use ottla::controller::{AdoptRefusal, Adopted, Candidate, Controller, Draw, Replayer};
-use ottla::disk::{DiskError, DiskErrorKind, LogDir, LogDriver, MemDisk, OpenOptions, OpenedLog, Shutdown};
+use ottla::coordinator::{CoordinatorConfig, Skipped};
+use ottla::disk::{DiskError, DiskErrorKind, LogDir, LogDriver, MemDisk, OpenOptions, OpenedLog, ReadFault, Shutdown};
 use ottla::epoch::LeaderEpoch;
 use ottla::id::{BrokerId, TopicPartition};
 use ottla::log::{Closing, Effect, LogConfig, OpFailure};
 use ottla::message::{Acks, Durability, Produce, ProducePartition, Request, RequestError, Response};
 use ottla::offset::Offset;
-use ottla::partition::{Found, PartitionConfig, PartitionFacts, Reign, TimeSearch, Waiter};
+use ottla::partition::{Found, PartitionConfig, PartitionFacts, Reign, StopReason, TimeSearch, Waiter};
 use ottla::record::{BatchBuilder, Checked, Codec, Entry, NewRecord, Rules};
 use ottla::time::{Instant, Timestamp};
 
@@ -34,6 +35,9 @@ pub struct Hand {
     pub rejected: Vec<RequestId>,
     pub started: Vec<Result<(), RequestError>>,
     pub adopted: Vec<(Result<Vec<Adopted>, RequestError>, Vec<(TopicPartition, AdoptRefusal)>)>,
+    /// What a coordinator has yet to read, and what it could not.
+    pub loads: VecDeque<(Waiter, TopicPartition, Body)>,
+    pub skipped: Vec<(TopicPartition, Skipped)>,
 }
 
 pub fn at(name: &str) -> TopicPartition {
@@ -79,7 +83,8 @@ impl Hand {
         let mut controller = Controller::new(Replayer::new()).unwrap();
         controller.set_candidates([Candidate::active(BrokerId::new(1), Vec::new())]);
         let (draw, broker, cluster_id) = (Draw::new(7), BrokerId::new(1), "a cluster".to_owned());
-        let mut hand = Self::of(Broker::controlling(ControlRole { controller, draw, broker, cluster_id }));
+        let coordinator = CoordinatorConfig::default();
+        let mut hand = Self::of(Broker::controlling(ControlRole { controller, draw, broker, cluster_id, coordinator }));
         hand.host("__cluster_metadata-0", LogConfig::default());
         hand.work();
         hand
@@ -102,6 +107,8 @@ impl Hand {
             rejected: Vec::new(),
             started: Vec::new(),
             adopted: Vec::new(),
+            loads: VecDeque::new(),
+            skipped: Vec::new(),
         }
     }
 
@@ -141,6 +148,8 @@ impl Hand {
                 }
                 Output::Refused { partition, error } => self.refused.push((partition, error)),
                 Output::Find { waiter, partition, search } => self.searches.push((waiter, partition, search)),
+                Output::Load { waiter, partition, body } => self.loads.push_back((waiter, partition, body)),
+                Output::Skipped { partition, skipped } => self.skipped.push((partition, skipped)),
                 Output::NotHosted { partition, error } => panic!("{partition}: {error}"),
                 Output::Open(opening) => self.openings.push(*opening),
                 Output::Led { partition, result } => self.led.push((partition, result)),
@@ -181,9 +190,38 @@ impl Hand {
         }
     }
 
-    /// Does all that is to be done to the disk.
+    /// Does all that is to be done to the disk, and reads what is to be loaded.
     pub fn work(&mut self) {
-        while self.step() {}
+        while self.step() || self.load() {}
+    }
+
+    /// Reads the next thing that a coordinator has to know; `false` if there is none.
+    pub fn load(&mut self) -> bool {
+        let Some((waiter, partition, body)) = self.loads.pop_front() else { return false };
+        let (entries, next) = match body {
+            Body::Nothing => (Vec::new(), None),
+            Body::Batches(batches) => (batches.into_iter().map(Entry::Batch).collect(), None),
+            Body::File(read) => match self.drivers.get_mut(&partition).unwrap().read(&read.span, &read.facts) {
+                Ok(entries) => (entries, None),
+                Err(ReadFault::Corrupt { offset, .. }) => (Vec::new(), Some(read.behind_corrupt(offset))),
+                Err(fault) => panic!("{fault}"),
+            },
+        };
+        self.give(Input::Loaded { waiter, entries, next });
+        true
+    }
+
+    /// Closes a partition in order, as far as the disk is concerned, and lets go of it.
+    pub fn close(&mut self, name: &str) {
+        let partition = at(name);
+        self.give(Input::Stop { partition: partition.clone(), reason: StopReason::Closed });
+        self.work();
+        let log = self.broker.partition(&partition).unwrap().log();
+        let (seal, mark) = (log.seal_for_close(), log.mark(Closing::Closed));
+        let mut driver = self.drivers.remove(&partition).unwrap();
+        driver.perform(&seal).unwrap();
+        self.dir.settle_mark(&partition, &mark).unwrap();
+        self.give(Input::Release(partition));
     }
 
     /// Does the next thing; `false` if there is none.

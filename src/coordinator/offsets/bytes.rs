@@ -7,12 +7,12 @@ use crate::id::{GroupId, TopicId};
 const TOPIC_ID_TAG: u32 = 0;
 
 /// What is left to be read.
-pub(super) struct Fields<'a> {
+pub(in crate::coordinator) struct Fields<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Fields<'a> {
-    pub(super) const fn new(bytes: &'a [u8]) -> Self {
+    pub(in crate::coordinator) const fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
@@ -22,23 +22,33 @@ impl<'a> Fields<'a> {
         Ok(*taken)
     }
 
-    pub(super) fn i16(&mut self, field: &'static str) -> Result<i16, OffsetsError> {
+    pub(in crate::coordinator) fn i16(&mut self, field: &'static str) -> Result<i16, OffsetsError> {
         self.take(field).map(i16::from_be_bytes)
     }
 
-    pub(super) fn i32(&mut self, field: &'static str) -> Result<i32, OffsetsError> {
+    pub(in crate::coordinator) fn i32(&mut self, field: &'static str) -> Result<i32, OffsetsError> {
         self.take(field).map(i32::from_be_bytes)
     }
 
-    pub(super) fn i64(&mut self, field: &'static str) -> Result<i64, OffsetsError> {
+    pub(in crate::coordinator) fn i64(&mut self, field: &'static str) -> Result<i64, OffsetsError> {
         self.take(field).map(i64::from_be_bytes)
     }
 
     /// A text behind its length of two bytes.
-    pub(super) fn string(&mut self, field: &'static str) -> Result<&'a str, OffsetsError> {
+    pub(in crate::coordinator) fn string(&mut self, field: &'static str) -> Result<&'a str, OffsetsError> {
         let length = self.i16(field)?;
         let bytes = usize::try_from(length).map_err(|_| OffsetsError::Invalid { field, found: length.into() })?;
         self.text(field, bytes)
+    }
+
+    /// The same, or none of it.
+    pub(in crate::coordinator) fn nullable(&mut self, field: &'static str) -> Result<Option<&'a str>, OffsetsError> {
+        let length = self.i16(field)?;
+        match usize::try_from(length) {
+            Ok(bytes) => self.text(field, bytes).map(Some),
+            Err(_) if length == -1 => Ok(None),
+            Err(_) => Err(OffsetsError::Invalid { field, found: length.into() }),
+        }
     }
 
     /// A text behind its length and one, as an unsigned varint; 0 would be none.

@@ -257,8 +257,11 @@ impl Asking {
             (What::Offsets(asked), Response::ListOffsets(answers)) => {
                 each(asked, answers, |id, answer| self.positions.listed(now, id, answer));
             }
-            (What::Committed(asked), Response::OffsetFetch(answers)) => {
+            (What::Committed(asked), Response::OffsetFetch(Ok(answers))) => {
                 each(asked, answers, |id, answer| self.positions.resumed(now, id, answer));
+            }
+            (What::Committed(asked), Response::OffsetFetch(Err(error))) => {
+                asked.iter().for_each(|asked| self.positions.resumed(now, asked.id, Err(error.clone())));
             }
             (What::Batches(asked), _) => each(asked, vec![], |id, answer| self.on_fetched(now, id, answer)),
             (What::Offsets(asked), _) => each(asked, vec![], |id, answer| self.positions.listed(now, id, answer)),

@@ -117,7 +117,10 @@ impl Consumer {
         let Response::OffsetFetch(answers) = self.call(Request::OffsetFetch(request), until)? else {
             return Ok(partitions.iter().map(|_| Err(not_an_answer())).collect());
         };
-        Ok(in_order(partitions.iter(), answers))
+        Ok(match answers {
+            Ok(answers) => in_order(partitions.iter(), answers),
+            Err(error) => partitions.iter().map(|_| Err(error.clone())).collect(),
+        })
     }
 
     /// Notes that a record is done, in any order: see [`Consumer::commit_acknowledged`]. Other threads do the same with an

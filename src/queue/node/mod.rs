@@ -14,6 +14,7 @@ mod ask;
 mod check_cache;
 mod checks;
 mod clock;
+mod load;
 mod outputs;
 mod read;
 mod search;

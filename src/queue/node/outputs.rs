@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::broker::{Body, Broker, DiskReport, DiskWish, Input, Opening, Output, RequestId};
 use crate::controller::{AdoptRefusal, Adopted};
+use crate::coordinator::Skipped;
 use crate::disk::Disk;
 use crate::id::TopicPartition;
 use crate::log::{self, Sync};
@@ -37,6 +38,8 @@ pub(crate) struct Core<D: Disk> {
     pub(super) not_hosted: Vec<(TopicPartition, String)>,
     /// Partitions whose files could not be removed.
     pub(super) deletions_failed: Vec<(TopicPartition, String)>,
+    /// What groups have committed and could not be read.
+    pub(super) skipped: Vec<(TopicPartition, Skipped)>,
     /// Produces that wanted no answer and were refused.
     pub(super) refused: u64,
     /// How many threads wait for something to change here.
@@ -131,6 +134,8 @@ pub(super) enum Task<D: Disk> {
     Flush(Arc<Slot<D>>, Box<Sync>),
     /// A record that is looked for by its date.
     Find { waiter: Waiter, partition: TopicPartition, search: Box<TimeSearch> },
+    /// A piece of what the coordinator has to know.
+    Load { waiter: Waiter, partition: TopicPartition, body: Body },
     /// A partition that is to be made.
     Open(Box<Opening>),
     /// A partition whose files are to go.
@@ -150,6 +155,7 @@ impl<D: Disk> Core<D> {
             adopted: None,
             not_hosted: Vec::new(),
             deletions_failed: Vec::new(),
+            skipped: Vec::new(),
             refused: 0,
             watchers: 0,
             is_stopped: false,
@@ -187,6 +193,8 @@ impl<D: Disk> Core<D> {
             Output::Find { waiter, partition, search } => {
                 todo.tasks.push(Task::Find { waiter, partition, search: Box::new(search) });
             }
+            Output::Load { waiter, partition, body } => todo.tasks.push(Task::Load { waiter, partition, body }),
+            Output::Skipped { partition, skipped } => self.skipped.push((partition, skipped)),
             Output::NotHosted { partition, error } => self.not_hosted.push((partition, error.to_string())),
             Output::Open(opening) => todo.tasks.push(Task::Open(opening)),
             Output::Started(result) => self.started = Some(result),

@@ -27,6 +27,7 @@ impl<D: Disk> Node<D> {
             }
             Task::Open(opening) => self.open(*opening),
             Task::Delete(partition) => self.delete(&partition),
+            Task::Load { waiter, partition, body } => self.load(waiter, &partition, body),
             Task::Wake => self.give(Input::Wake),
         }
     }

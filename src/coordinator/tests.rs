@@ -1,0 +1,1 @@
+//! One partition of offsets, fed by hand.
