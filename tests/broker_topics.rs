@@ -9,7 +9,7 @@ mod hand;
 use hand::{Hand, at, produce};
 use ottla::broker::{DiskReport, DiskWish, Input, RequestId};
 use ottla::controller::{Opened, Shutdown, Uuid};
-use ottla::id::TopicName;
+use ottla::id::{ProducerId, TopicName};
 use ottla::log::{Effect, LogConfig};
 use ottla::message::{
     Acks, AlterConfigs, ConfigChange, ConfigOperation, CreatePartitions, CreateTopics, CreatedTopic, DeleteBefore,
@@ -192,10 +192,45 @@ fn a_producer_id_is_given_once() {
 }
 
 #[test]
+fn ids_of_producers_in_logs_that_were_opened_are_not_given_again() {
+    let mut hand = Hand::controlling();
+    let given = |hand: &mut Hand| {
+        let id = hand.ask(Request::InitProducerId(Default::default()));
+        hand.work();
+        let Response::InitProducerId(identity) = hand.answer(id) else { panic!() };
+        identity.map(|identity| identity.id.get())
+    };
+    let opens = |hand: &mut Hand, last_producer_id| {
+        let (partition, directory, shutdown) = (at("adopted-0"), Uuid::MIGRATING, Shutdown::Clean);
+        let opened = vec![Opened { partition, directory, last_epoch: None, shutdown, last_producer_id }];
+        hand.give(Input::Lead { opened, date: hand::DATE });
+        hand.work();
+    };
+    assert_eq!(given(&mut hand), Ok(0));
+    // Within the block that this node gives from, and behind it.
+    opens(&mut hand, ProducerId::new(7));
+    assert_eq!(given(&mut hand), Ok(8));
+    opens(&mut hand, ProducerId::new(5_432));
+    assert_eq!(hand.broker.image().unwrap().next_producer_id().get(), 6_000, "that is in the metadata");
+    assert_eq!(given(&mut hand), Ok(6_000));
+    opens(&mut hand, None);
+    assert_eq!(given(&mut hand), Ok(6_001));
+    // A number that leaves none: who asks is told so, and who leads has nothing to do with it.
+    opens(&mut hand, ProducerId::new(i64::MAX));
+    assert_eq!(hand.led.len(), 4);
+    assert!(given(&mut hand).is_err());
+}
+
+#[test]
 fn who_leads_what_was_opened_is_decided_and_told() {
     let mut hand = with_topic("orders", 1);
-    let opened =
-        |partition| Opened { partition, directory: Uuid::MIGRATING, last_epoch: None, shutdown: Shutdown::Unclean };
+    let opened = |partition| Opened {
+        partition,
+        directory: Uuid::MIGRATING,
+        last_epoch: None,
+        shutdown: Shutdown::Unclean,
+        last_producer_id: None,
+    };
     let before = hand.broker.image().unwrap().partition(&at("orders-0")).unwrap().leader_epoch;
     hand.give(Input::Lead { opened: vec![opened(at("orders-0")), opened(at("nothing-0"))], date: hand::DATE });
     hand.work();
@@ -302,8 +337,13 @@ fn nothing_is_decided_before_the_metadata_has_begun() {
 fn whether_a_partition_is_led_is_told_also_if_that_could_not_be_decided() {
     let mut hand = with_topic("orders", 1);
     hand.give(Input::Stop { partition: at("__cluster_metadata-0"), reason: StopReason::Resigned });
-    let opened =
-        Opened { partition: at("orders-0"), directory: Uuid::MIGRATING, last_epoch: None, shutdown: Shutdown::Unclean };
+    let opened = Opened {
+        partition: at("orders-0"),
+        directory: Uuid::MIGRATING,
+        last_epoch: None,
+        shutdown: Shutdown::Unclean,
+        last_producer_id: None,
+    };
     hand.give(Input::Lead { opened: vec![opened], date: hand::DATE });
     hand.work();
     assert!(hand.led.len() == 1 && hand.led[0].1.is_err());

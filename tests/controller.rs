@@ -189,6 +189,7 @@ fn every_partition_that_kafka_left_without_a_leader_gets_one_again() {
             // Kafka's shutdown counts up once more after the last batch.
             last_epoch: LeaderEpoch::from_i32(state.leader_epoch.as_i32() - 1),
             shutdown: Shutdown::Clean,
+            last_producer_id: None,
         };
         partitions.map(one).collect::<Vec<_>>()
     };

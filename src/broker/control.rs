@@ -16,7 +16,7 @@ use crate::controller::{
     AdoptRefusal, Adopted, Adoption, Change, Controller, Draw, Found, METADATA_TOPIC, Opened, PartitionState,
 };
 use crate::coordinator::CoordinatorConfig;
-use crate::id::{BrokerId, TopicName, TopicPartition};
+use crate::id::{BrokerId, ProducerId, TopicName, TopicPartition};
 use crate::log::Appended;
 use crate::message::{
     ConfigChange, CreatedTopic, ErrorCode, MorePartitions, NewTopic, RequestError, TopicConfig, TopicRef, Trial,
@@ -58,6 +58,8 @@ pub(super) struct Control {
     ids: std::ops::Range<i64>,
     /// What the last adoption has come to, until it is committed.
     adopted: (Vec<Adopted>, Vec<(TopicPartition, AdoptRefusal)>),
+    /// The largest producer id that is known to be in use.
+    id_in_use: Option<ProducerId>,
     /// What of the metadata's log is not known: nothing more is decided.
     halted: Option<RequestError>,
 }
@@ -120,6 +122,7 @@ impl Control {
             blocked: BTreeMap::new(),
             ids: 0..0,
             adopted: Default::default(),
+            id_in_use: None,
             halted: None,
         }
     }
@@ -129,10 +132,20 @@ impl Control {
         let refused = |code: ErrorCode, error: &dyn std::fmt::Display| RequestError::because(code, error);
         match job {
             Job::Start => Ok(vec![controller.decide_start()]),
-            Job::Lead(opened) => Ok(controller.decide_lead(*broker, opened).changes),
             Job::Adopt(found) => {
                 let Adoption { changes, adopted, refused } = controller.decide_adopt(*broker, found, draw);
                 self.adopted = (adopted, refused);
+                Ok(changes)
+            }
+            Job::Lead(opened) => {
+                let mut changes = controller.decide_lead(*broker, opened).changes;
+                let in_use = opened.iter().filter_map(|one| one.last_producer_id).max();
+                if let Some(in_use) = in_use {
+                    self.id_in_use = self.id_in_use.max(Some(in_use));
+                    self.ids.start = self.ids.start.max(in_use.get().saturating_add(1));
+                    // If none is left, that is told to whoever asks for one: who leads has nothing to do with it.
+                    changes.extend(controller.decide_producer_ids_in_use(*broker, in_use));
+                }
                 Ok(changes)
             }
             Job::Create(topic) => match controller.decide_create_topic(topic, draw) {
@@ -152,7 +165,7 @@ impl Control {
                 Err(error) => Err(refused(error.code(), &error)),
             },
             Job::ProducerId if !self.ids.is_empty() => Ok(Vec::new()),
-            Job::ProducerId => match controller.decide_producer_ids(*broker, None, None) {
+            Job::ProducerId => match controller.decide_producer_ids(*broker, None, self.id_in_use) {
                 Ok((block, change)) => {
                     let first = block.first.get();
                     self.ids = first..first + i64::from(block.count);

@@ -7,7 +7,7 @@ use crate::controller::image::{PartitionState, Resource};
 use crate::controller::records::MetadataRecord;
 use crate::controller::uuid::Uuid;
 use crate::epoch::LeaderEpoch;
-use crate::id::{BrokerId, TopicName, TopicPartition};
+use crate::id::{BrokerId, ProducerId, TopicName, TopicPartition};
 
 /// A partition whose log a node has opened.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -20,6 +20,8 @@ pub struct Opened {
     pub last_epoch: Option<LeaderEpoch>,
     /// Whether all that was appended is there.
     pub shutdown: Shutdown,
+    /// The largest producer id that its log knows: none up to there may be given to another producer.
+    pub last_producer_id: Option<ProducerId>,
 }
 
 /// How a log was left.

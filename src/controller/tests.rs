@@ -196,7 +196,7 @@ fn no_producer_id_is_handed_out_twice_nor_one_that_is_in_use() {
 
 fn opened(text: &str, last_epoch: u32, shutdown: Shutdown) -> Opened {
     let last_epoch = Some(LeaderEpoch::new(last_epoch));
-    Opened { partition: part(text), directory: DIRECTORY, last_epoch, shutdown }
+    Opened { partition: part(text), directory: DIRECTORY, last_epoch, shutdown, last_producer_id: None }
 }
 
 /// Leads what was opened, and gives how many records it took and the reign that came of it.

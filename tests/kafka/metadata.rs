@@ -160,6 +160,7 @@ fn compare(decided: &Decided, mut after: Controller) {
             directory: DIRECTORY,
             last_epoch: None,
             shutdown: Shutdown::Clean,
+            last_producer_id: None,
         })
         .collect();
     let leading = after.decide_lead(NODE, &opened);

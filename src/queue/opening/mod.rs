@@ -21,6 +21,7 @@ pub use report::OpeningReport;
 
 use crate::broker::{Broker, ControlRole, Input, settings};
 use crate::controller::{self, Candidate, Controller, Draw, Opened, Uuid};
+use crate::coordinator::CoordinatorConfig;
 use crate::disk::dirs::DirsError;
 use crate::disk::{Disk, LogDir, OpenedLog, Shutdown};
 use crate::epoch::LeaderEpoch;
@@ -129,6 +130,7 @@ fn start<D: Disk>(
         draw: Draw::new(seed),
         broker: identity.node,
         cluster_id: identity.cluster_id.clone(),
+        coordinator: CoordinatorConfig::default(),
     };
     let options = NodeOptions {
         broker: identity.node,
@@ -281,6 +283,7 @@ impl<D: Disk> Opening<'_, D> {
                 Found::Whole => controller::Shutdown::Clean,
                 Found::Unsettled => controller::Shutdown::Unclean,
             },
+            last_producer_id: one.opened.log.producers().entries().map(|(id, _)| id).max(),
         }
     }
 
