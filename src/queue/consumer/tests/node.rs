@@ -298,10 +298,10 @@ impl Inside {
                 }
                 Response::OffsetCommit(answers)
             }
-            Request::OffsetFetch(fetch) => Response::OffsetFetch(each(fetch.partitions.as_ref().unwrap(), |of| {
+            Request::OffsetFetch(fetch) => Response::OffsetFetch(Ok(each(fetch.partitions.as_ref().unwrap(), |of| {
                 let committed = self.committed.get(&(fetch.group.clone(), of.clone())).cloned();
                 (of.clone(), refusal.clone().map_or(Ok(committed), Err))
-            })),
+            }))),
             other => panic!("a consumer asks for {other:?}"),
         })
     }
