@@ -194,6 +194,12 @@ impl LaneState {
         settled.chain(self.batches.iter().map(|batch| Arc::clone(&batch.tickets)))
     }
 
+    /// How many records have an outcome that nobody has told.
+    #[cfg(test)]
+    pub(super) fn untold_records(&self) -> u32 {
+        self.batches.iter().map(|batch| batch.records).sum()
+    }
+
     /// What is to be done next; `None` if there is nothing, or another thread has it.
     pub(super) fn step(&mut self, now: Instant) -> Option<Step> {
         self.sort_outcomes();

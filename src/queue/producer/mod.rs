@@ -138,7 +138,7 @@ impl Producer {
     }
 
     /// Sends all that was taken, without linger, and waits until it is known what has become of it: by whichever thread.
-    /// What is taken meanwhile is not waited for.
+    /// What is taken meanwhile is not waited for. Not from within a callback, which would wait for itself.
     ///
     /// # Errors
     ///
@@ -151,7 +151,8 @@ impl Producer {
     /// Takes no more records, waits for at most `timeout` until it is known what has become of those that were taken, and gives
     /// up the others: their tickets tell [`SendError::Closed`]. Who waits for memory gets [`SendFault::Closed`].
     ///
-    /// It closes the producer for all clones. Closing it again does nothing.
+    /// It closes the producer for all clones. Closing it again does nothing. Not from within a callback, which would wait for
+    /// itself.
     ///
     /// # Errors
     ///

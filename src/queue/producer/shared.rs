@@ -95,11 +95,9 @@ impl Shared {
         }
         let name = TopicName::new(name)?;
         let Some(facts) = self.client.topic(&name) else { return Err(SendFault::UnknownTopic { topic: name }) };
-        let batch_bytes = self.config.gathering.batch_bytes;
-        let topic = self.topics.find_or_add(&name, || {
-            let picker = Picker::new(&self.config.partitioning, &name, self.seed, batch_bytes);
-            TopicLanes::new(name.clone(), picker)
-        });
+        // Made before any lock is taken: a partitioner may be somebody else's.
+        let picker = Picker::new(&self.config.partitioning, &name, self.seed, self.config.gathering.batch_bytes);
+        let topic = self.topics.find_or_add(TopicLanes::new(name, picker));
         topic.has_partitions(facts.partitions);
         Ok(topic)
     }

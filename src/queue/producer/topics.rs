@@ -54,17 +54,17 @@ impl Topics {
         None
     }
 
-    /// The same; if it was not met, `make` makes it.
-    pub(super) fn find_or_add(&self, name: &TopicName, make: impl FnOnce() -> TopicLanes) -> &Arc<TopicLanes> {
+    /// The topic of this one's name; this one if it was not met.
+    pub(super) fn find_or_add(&self, topic: TopicLanes) -> &Arc<TopicLanes> {
         let _adding = self.adding.lock();
-        if let Some(found) = self.find(name.as_str()) {
+        if let Some(found) = self.find(topic.name.as_str()) {
             return found;
         }
-        let mut link = self.bucket(name.as_str());
+        let mut link = self.bucket(topic.name.as_str());
         while let Some(node) = link.get() {
             link = &node.next;
         }
-        &link.get_or_init(|| Box::new(Node { topic: Arc::new(make()), next: Link::new() })).topic
+        &link.get_or_init(|| Box::new(Node { topic: Arc::new(topic), next: Link::new() })).topic
     }
 
     fn bucket(&self, name: &str) -> &Link {
@@ -218,8 +218,8 @@ mod tests {
         let make = |name: &TopicName| TopicLanes::new(name.clone(), Picker::Fixed(0));
         for name in &names {
             assert!(topics.find(name.as_str()).is_none());
-            let made = Arc::clone(topics.find_or_add(name, || make(name)));
-            assert!(Arc::ptr_eq(&made, topics.find_or_add(name, || make(name))));
+            let made = Arc::clone(topics.find_or_add(make(name)));
+            assert!(Arc::ptr_eq(&made, topics.find_or_add(make(name))));
         }
         assert!(names.iter().all(|name| topics.find(name.as_str()).is_some_and(|found| found.name == *name)));
     }
