@@ -59,6 +59,9 @@ impl<D: Disk> Node<D> {
         for on_answer in waiting {
             on_answer(Err(Stopped));
         }
+        for one in self.clocked() {
+            one.stopped();
+        }
     }
 
     fn close_all(&self, names: &[TopicPartition]) -> Vec<Closed> {

@@ -72,19 +72,21 @@ impl<D: Disk> Node<D> {
 
     /// Wakes those whose deadline has come. Answers the earliest of the others.
     fn wake_clocked(&self, now: Instant) -> Instant {
-        let clocked: Vec<Arc<dyn Clocked>> = {
-            let mut clocked = self.clocked.lock();
-            clocked.retain(|weak| weak.strong_count() > 0);
-            clocked.iter().filter_map(Weak::upgrade).collect()
-        };
         let mut next = Instant::MAX;
-        for one in clocked {
+        for one in self.clocked() {
             if one.next_deadline().is_some_and(|deadline| deadline <= now) {
                 one.wake(now);
             }
             next = next.min(one.next_deadline().unwrap_or(Instant::MAX));
         }
         next
+    }
+
+    /// Those who have deadlines, as far as they are still there.
+    pub(super) fn clocked(&self) -> Vec<Arc<dyn Clocked>> {
+        let mut clocked = self.clocked.lock();
+        clocked.retain(|weak| weak.strong_count() > 0);
+        clocked.iter().filter_map(Weak::upgrade).collect()
     }
 
     /// Looks after some of the partitions: retention, idle producers. A round begins once in an interval.
