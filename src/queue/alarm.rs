@@ -103,3 +103,120 @@ impl Alarm {
         is_earlier
     }
 }
+
+#[cfg(test)]
+impl Alarm {
+    /// A sleep on a clock whose hand stands at `now`: what lies behind it has come, and nothing else ever does.
+    fn sleep_at(&self, now: Instant, deadline: Instant) -> Woken {
+        self.wait(deadline, |at| (at <= now).then(crate::queue::sync::testing::past))
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::queue::sync::{Arc, thread};
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_millis(millis)
+    }
+
+    #[test]
+    fn a_sleep_ends_at_its_deadline() {
+        assert_eq!(Alarm::new().sleep_at(at(5), at(5)), Woken::Deadline);
+    }
+
+    #[test]
+    fn what_is_hurried_before_the_sleep_ends_it_and_not_the_next_one() {
+        let alarm = Alarm::new();
+        alarm.hurry(at(7));
+        alarm.hurry(at(3));
+        alarm.hurry(at(9));
+        assert_eq!(alarm.sleep_at(at(5), at(100)), Woken::Hurried);
+        assert_eq!(alarm.sleep_at(at(8), at(8)), Woken::Deadline);
+    }
+
+    #[test]
+    fn a_hurry_that_is_later_than_the_deadline_changes_nothing() {
+        let alarm = Alarm::new();
+        alarm.hurry(at(7));
+        assert_eq!(alarm.sleep_at(at(5), at(5)), Woken::Deadline);
+    }
+
+    #[test]
+    fn a_sleeper_is_woken_by_a_hurry_and_by_a_close() {
+        let alarm = Arc::new(Alarm::new());
+        let sleeper = Arc::clone(&alarm);
+        let (send, receive) = mpsc::channel();
+        let sleep = move || [(); 2].iter().for_each(|()| send.send(sleeper.sleep_at(at(5), Instant::MAX)).unwrap());
+        let thread = thread::spawn("sleeper".into(), sleep).unwrap();
+        alarm.hurry(at(5));
+        assert_eq!(receive.recv(), Ok(Woken::Hurried));
+        alarm.close();
+        assert_eq!(receive.recv(), Ok(Woken::Closed));
+        thread.join().unwrap();
+        assert_eq!(alarm.sleep_at(at(5), at(5)), Woken::Closed);
+    }
+}
+
+#[cfg(all(test, loom))]
+mod model {
+    use loom::thread::spawn;
+
+    use super::*;
+    use crate::queue::sync::Arc;
+    use crate::queue::sync::testing::every_interleaving;
+
+    const NOW: Instant = Instant::from_millis(10);
+
+    #[test]
+    fn no_deadline_is_slept_through_however_late_it_is_brought() {
+        every_interleaving(|| {
+            let served = Arc::new((Alarm::new(), Mutex::new(Vec::new())));
+            let bringers = [5, 7].map(|millis| {
+                let served = Arc::clone(&served);
+                spawn(move || {
+                    served.1.lock().push(Instant::from_millis(millis));
+                    served.0.hurry(Instant::from_millis(millis));
+                })
+            });
+            let mut done = 0;
+            while done < 2 {
+                done += served.1.lock().drain(..).count();
+                if done < 2 {
+                    served.0.sleep_at(NOW, Instant::MAX);
+                }
+            }
+            bringers.into_iter().for_each(|bringer| bringer.join().unwrap());
+        });
+    }
+
+    #[test]
+    fn a_hurry_to_what_has_not_come_does_not_hide_one_to_what_has() {
+        every_interleaving(|| {
+            let alarm = Arc::new(Alarm::new());
+            let hurriers = [20, 5].map(|millis| {
+                let alarm = Arc::clone(&alarm);
+                spawn(move || alarm.hurry(Instant::from_millis(millis)))
+            });
+            assert_eq!(alarm.sleep_at(NOW, Instant::MAX), Woken::Hurried);
+            hurriers.into_iter().for_each(|hurrier| hurrier.join().unwrap());
+        });
+    }
+
+    #[test]
+    fn a_close_ends_the_sleep() {
+        every_interleaving(|| {
+            let alarm = Arc::new(Alarm::new());
+            let closer = Arc::clone(&alarm);
+            let closer = spawn(move || closer.close());
+            let hurrier = Arc::clone(&alarm);
+            let hurrier = spawn(move || hurrier.hurry(Instant::from_millis(20)));
+            assert_eq!(alarm.sleep_at(NOW, Instant::MAX), Woken::Closed);
+            closer.join().unwrap();
+            hurrier.join().unwrap();
+        });
+    }
+}

@@ -94,3 +94,69 @@ impl Drop for Inside {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::queue::sync::testing::past;
+
+    #[test]
+    fn nobody_comes_in_after_the_close_and_there_is_one_closer() {
+        let latch = Latch::new();
+        drop(latch.enter().unwrap());
+        assert!(latch.close_and_wait());
+        assert!(!latch.close_and_wait() && !latch.close());
+        assert!(latch.is_closed() && latch.enter().is_none());
+    }
+
+    #[test]
+    fn a_wait_for_one_who_does_not_leave_ends_at_its_deadline() {
+        let latch = Latch::new();
+        let inside = latch.enter().unwrap();
+        assert!(latch.close() && !latch.wait_until(past()));
+        drop(inside);
+        assert!(latch.wait_until(past()));
+    }
+}
+
+#[cfg(all(test, loom))]
+mod model {
+    use loom::thread::spawn;
+
+    use super::*;
+    use crate::queue::sync::testing::every_interleaving;
+
+    #[test]
+    fn the_closer_waits_until_nobody_is_inside_and_nobody_comes_in_then() {
+        every_interleaving(|| {
+            let (latch, used) = (Latch::new(), Arc::new(AtomicUsize::new(0)));
+            let users = [(); 2].map(|()| {
+                let (latch, used) = (latch.clone(), Arc::clone(&used));
+                spawn(move || {
+                    if let Some(_inside) = latch.enter() {
+                        used.fetch_add(1, AcqRel);
+                        used.fetch_sub(1, AcqRel);
+                    }
+                })
+            });
+            assert!(latch.close_and_wait());
+            assert_eq!((used.load(Acquire), latch.enter().is_none()), (0, true));
+            users.into_iter().for_each(|user| user.join().unwrap());
+        });
+    }
+
+    #[test]
+    fn there_is_one_closer_and_he_is_woken() {
+        every_interleaving(|| {
+            let latch = Latch::new();
+            let inside = latch.enter().unwrap();
+            let closers = [(); 2].map(|()| {
+                let latch = latch.clone();
+                spawn(move || latch.close_and_wait())
+            });
+            drop(inside);
+            let won = closers.into_iter().filter_map(|closer| closer.join().unwrap().then_some(())).count();
+            assert_eq!(won, 1);
+        });
+    }
+}

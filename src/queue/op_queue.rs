@@ -50,7 +50,7 @@ struct State<T> {
     taken: bool,
     /// The ordered items wait for another try.
     stalled: bool,
-    /// Nothing is performed any more.
+    /// Nothing is performed any more, and nothing is queued.
     broken: bool,
 }
 
@@ -140,7 +140,7 @@ impl<T> OpQueue<T> {
 impl<T> State<T> {
     fn has_work(&self) -> bool {
         let ordered = !self.stalled && !self.queued.ordered.is_empty();
-        !self.broken && (ordered || !self.queued.free.is_empty())
+        ordered || !self.queued.free.is_empty()
     }
 }
 
@@ -226,5 +226,284 @@ impl<T> fmt::Debug for OpQueue<T> {
 impl<T> fmt::Debug for Turn<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Turn").field(&self.queue).finish()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::Item::{Free, Ordered};
+    use super::*;
+    use crate::queue::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+    fn queue() -> OpQueue<u32> {
+        OpQueue::new(|| panic!("a turn was lost"))
+    }
+
+    fn batch(free: &[u32], ordered: &[u32]) -> Batch<u32> {
+        Batch { free: free.iter().copied().collect(), ordered: ordered.iter().copied().collect() }
+    }
+
+    #[test]
+    fn a_turn_takes_all_that_is_queued_and_there_is_one() {
+        let queue = queue();
+        let mut turn = queue.enqueue([Ordered(1), Free(2), Ordered(3)]).unwrap();
+        assert!(queue.enqueue([Ordered(4)]).is_none());
+        assert_eq!(turn.take(), batch(&[2], &[1, 3, 4]));
+        assert!(turn.finish().is_none());
+        assert!(queue.is_idle());
+    }
+
+    #[test]
+    fn nothing_to_perform_is_no_turn() {
+        let queue = queue();
+        assert!(queue.enqueue([]).is_none() && queue.retry().is_none());
+    }
+
+    #[test]
+    fn a_turn_comes_back_for_what_was_queued_meanwhile() {
+        let queue = queue();
+        let mut turn = queue.enqueue([Ordered(1)]).unwrap();
+        assert_eq!(turn.take(), batch(&[], &[1]));
+        assert!(queue.enqueue([Ordered(2)]).is_none(), "somebody has the turn");
+        let mut again = turn.finish().unwrap();
+        assert_eq!(again.take(), batch(&[], &[2]));
+        assert!(again.finish().is_none());
+        assert!(queue.is_idle());
+    }
+
+    #[test]
+    fn what_found_no_space_waits_in_front_and_what_is_free_does_not_wait() {
+        let queue = queue();
+        let mut turn = queue.enqueue([Ordered(1), Ordered(2)]).unwrap();
+        let mut taken = turn.take();
+        assert!(queue.enqueue([Ordered(3)]).is_none());
+        taken.ordered.pop_front();
+        turn.put_back(taken.ordered);
+        assert!(turn.finish().is_none(), "ordered items wait for a retry");
+        assert!(queue.is_stalled() && !queue.is_idle());
+
+        assert!(queue.enqueue([Ordered(4)]).is_none());
+        let mut turn = queue.enqueue([Free(5), Ordered(6)]).unwrap();
+        assert_eq!(turn.take(), batch(&[5], &[]));
+        assert!(turn.finish().is_none());
+
+        let mut turn = queue.retry().unwrap();
+        assert_eq!(turn.take(), batch(&[], &[2, 3, 4, 6]));
+        assert!(turn.finish().is_none() && !queue.is_stalled() && queue.is_idle());
+    }
+
+    #[test]
+    fn whoever_made_room_in_his_own_turn_gets_it_back_for_a_retry() {
+        let queue = queue();
+        let mut turn = queue.enqueue([Ordered(1), Free(2)]).unwrap();
+        let taken = turn.take();
+        turn.put_back(taken.ordered);
+        assert!(queue.retry().is_none(), "there is one turn");
+        let mut turn = turn.finish().unwrap();
+        assert_eq!(turn.take(), batch(&[], &[1]));
+        assert!(turn.finish().is_none());
+    }
+
+    #[test]
+    fn nothing_put_back_is_no_stall() {
+        let queue = queue();
+        let mut turn = queue.enqueue([Ordered(1)]).unwrap();
+        turn.take();
+        turn.put_back(VecDeque::new());
+        assert!(turn.finish().is_none() && !queue.is_stalled());
+    }
+
+    #[test]
+    fn a_queue_that_was_broken_off_performs_nothing() {
+        let queue = queue();
+        let mut turn = queue.enqueue([Ordered(1), Ordered(2)]).unwrap();
+        let taken = turn.take();
+        assert!(queue.enqueue([Ordered(3), Free(4)]).is_none());
+        queue.break_off();
+        turn.put_back(taken.ordered);
+        assert!(turn.take().is_empty() && turn.finish().is_none());
+        assert!(queue.enqueue([Ordered(5), Free(6)]).is_none() && queue.retry().is_none());
+        assert!(queue.is_broken() && queue.is_idle());
+    }
+
+    #[test]
+    fn a_turn_that_is_lost_in_a_panic_breaks_the_queue_off_and_says_so() {
+        let lost = Arc::new(AtomicUsize::new(0));
+        let note = Arc::clone(&lost);
+        let queue = OpQueue::new(move || {
+            note.fetch_add(1, SeqCst);
+        });
+        let turn = queue.enqueue([Ordered(1)]).unwrap();
+        let panic = catch_unwind(AssertUnwindSafe(|| {
+            let _turn = turn;
+            panic!("in the middle of it");
+        }));
+        assert!(panic.is_err());
+        assert_eq!((lost.load(SeqCst), queue.is_broken()), (1, true));
+        assert!(queue.enqueue([Ordered(2)]).is_none());
+    }
+}
+
+#[cfg(all(test, loom))]
+mod model {
+    use loom::thread::spawn;
+
+    use super::Item::{Free, Ordered};
+    use super::*;
+    use crate::queue::sync::testing::every_interleaving;
+
+    /// A log that numbers its ops under its lock, its queue, and the files on which they are performed.
+    struct Log {
+        next: Mutex<u32>,
+        queue: OpQueue<u32>,
+        performed: Mutex<Performed>,
+        /// Turns that were passed on to the helper.
+        passed_on: Mutex<Vec<Turn<u32>>>,
+        /// The queue was broken off.
+        over: Mutex<bool>,
+    }
+
+    #[derive(Default)]
+    struct Performed {
+        ordered: Vec<u32>,
+        free: u32,
+        busy: bool,
+        /// How many ops find space until more is made.
+        space: usize,
+    }
+
+    impl Log {
+        fn new(space: usize) -> Arc<Self> {
+            Arc::new(Self {
+                next: Mutex::new(0),
+                queue: OpQueue::new(|| panic!("a turn was lost")),
+                performed: Mutex::new(Performed { space, ..Performed::default() }),
+                passed_on: Mutex::new(Vec::new()),
+                over: Mutex::new(false),
+            })
+        }
+
+        fn append(&self) {
+            let mut next = self.next.lock();
+            *next += 1;
+            let turn = self.queue.enqueue([Ordered(*next)]);
+            drop(next);
+            self.perform_and_pass_on(turn);
+        }
+
+        fn perform_and_pass_on(&self, turn: Option<Turn<u32>>) {
+            if let Some(turn) = turn.and_then(|turn| self.perform(turn)) {
+                self.passed_on.lock().push(turn);
+            }
+        }
+
+        fn perform(&self, mut turn: Turn<u32>) -> Option<Turn<u32>> {
+            let over = *self.over.lock();
+            let mut batch = turn.take();
+            assert!(!over || batch.is_empty(), "something is performed after the break");
+            self.begin();
+            let mut files = self.performed.lock();
+            files.free += batch.free.len() as u32;
+            while files.space > 0
+                && let Some(op) = batch.ordered.pop_front()
+            {
+                files.space -= 1;
+                files.ordered.push(op);
+            }
+            files.busy = false;
+            drop(files);
+            turn.put_back(batch.ordered);
+            turn.finish()
+        }
+
+        /// Between this and the end of the work another thread would be seen.
+        fn begin(&self) {
+            let mut files = self.performed.lock();
+            assert!(!mem::replace(&mut files.busy, true), "two perform at the same time");
+        }
+
+        fn help(&self) {
+            loop {
+                let Some(turn) = self.passed_on.lock().pop() else { return };
+                self.perform_and_pass_on(Some(turn));
+            }
+        }
+    }
+
+    #[test]
+    fn ops_are_performed_in_order_by_one_at_a_time_and_none_is_left_behind() {
+        every_interleaving(|| {
+            let log = Log::new(usize::MAX);
+            let appenders = [(); 2].map(|()| {
+                let log = Arc::clone(&log);
+                spawn(move || log.append())
+            });
+            log.append();
+            log.help();
+            appenders.into_iter().for_each(|appender| appender.join().unwrap());
+            log.help();
+            assert_eq!(log.performed.lock().ordered, [1, 2, 3]);
+            assert!(log.queue.is_idle());
+        });
+    }
+
+    #[test]
+    fn a_stalled_queue_keeps_its_order_performs_what_is_free_and_goes_on_after_a_retry() {
+        every_interleaving(|| {
+            let log = Log::new(0);
+            let appenders = [(); 2].map(|()| {
+                let log = Arc::clone(&log);
+                spawn(move || log.append())
+            });
+            log.perform_and_pass_on(log.queue.enqueue([Free(0)]));
+            log.perform_and_pass_on(log.queue.retry());
+            appenders.into_iter().for_each(|appender| appender.join().unwrap());
+            log.help();
+            assert_eq!((log.performed.lock().free, log.queue.is_stalled()), (1, true));
+            log.performed.lock().space = 2;
+            log.perform_and_pass_on(log.queue.retry());
+            log.help();
+            assert_eq!(log.performed.lock().ordered, [1, 2]);
+            assert!(log.queue.is_idle());
+        });
+    }
+
+    #[test]
+    fn a_retry_is_not_forgotten_while_somebody_has_the_turn() {
+        every_interleaving(|| {
+            let log = Log::new(0);
+            log.append();
+            let remover = Arc::clone(&log);
+            let remover = spawn(move || {
+                let turn = remover.queue.enqueue([Free(0)]);
+                remover.perform_and_pass_on(turn);
+            });
+            log.performed.lock().space = 1;
+            log.perform_and_pass_on(log.queue.retry());
+            remover.join().unwrap();
+            log.help();
+            assert_eq!(log.performed.lock().ordered, [1]);
+            assert!(log.queue.is_idle() && !log.queue.is_stalled());
+        });
+    }
+
+    #[test]
+    fn nothing_is_performed_after_a_break_and_its_turn_ends() {
+        every_interleaving(|| {
+            let log = Log::new(usize::MAX);
+            let appenders = [(); 2].map(|()| {
+                let log = Arc::clone(&log);
+                spawn(move || log.append())
+            });
+            log.queue.break_off();
+            *log.over.lock() = true;
+            assert!(log.queue.enqueue([Ordered(9), Free(9)]).is_none());
+            appenders.into_iter().for_each(|appender| appender.join().unwrap());
+            log.help();
+            assert!(log.queue.is_idle());
+            assert!([[1, 2].as_slice(), &[1], &[]].contains(&&*log.performed.lock().ordered));
+        });
     }
 }

@@ -174,3 +174,157 @@ impl Permits {
         self.state.fetch_update(AcqRel, Acquire, taken).is_ok()
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::queue::sync::testing::{far, past};
+    use crate::queue::sync::thread;
+
+    #[test]
+    fn what_is_taken_is_in_use_until_it_is_given_back() {
+        let permits = Permits::new(10);
+        assert!(permits.try_take(4) && permits.try_take(6));
+        assert!(!permits.try_take(1) && permits.try_take(0));
+        assert_eq!(permits.used(), 10);
+        permits.give(4);
+        assert_eq!((permits.used(), permits.try_take(5), permits.try_take(4)), (6, false, true));
+    }
+
+    #[test]
+    fn more_than_there_will_ever_be_is_refused_at_once() {
+        let permits = Permits::new(10);
+        assert_eq!(permits.take(11), Err(TakeError::TooLarge { wanted: 11, max: 10 }));
+        assert_eq!(permits.take(usize::MAX), Err(TakeError::TooLarge { wanted: usize::MAX, max: 10 }));
+        assert!(!permits.try_take(usize::MAX));
+        assert_eq!(permits.used(), 0);
+    }
+
+    #[test]
+    fn a_wait_ends_at_its_deadline_and_leaves_no_mark() {
+        let permits = Permits::new(10);
+        assert_eq!(permits.take_until(8, past()), Ok(()));
+        assert_eq!(permits.take_until(3, past()), Err(TakeError::TimedOut { wanted: 3 }));
+        assert!(permits.try_take(2), "nobody stands in the line any more");
+    }
+
+    #[test]
+    fn a_closed_one_gives_nothing_and_takes_back() {
+        let permits = Permits::new(10);
+        permits.take(10).unwrap();
+        permits.close();
+        permits.give(10);
+        assert_eq!((permits.try_take(1), permits.take(1)), (false, Err(TakeError::Closed)));
+        assert_eq!(permits.used(), 0);
+    }
+
+    #[test]
+    #[should_panic(expected = "3 bytes given back of 2 in use")]
+    fn more_than_was_taken_cannot_be_given_back() {
+        let permits = Permits::new(10);
+        permits.take(2).unwrap();
+        permits.give(3);
+    }
+
+    #[test]
+    fn a_small_request_does_not_pass_a_large_one_that_waits() {
+        let permits = Arc::new(Permits::new(10));
+        permits.take(9).unwrap();
+        let large = Arc::clone(&permits);
+        let (send, receive) = mpsc::channel();
+        let thread = thread::spawn("large".into(), move || send.send(large.take_until(10, far())).unwrap()).unwrap();
+        while permits.line.lock().is_empty() {
+            std::thread::yield_now();
+        }
+        assert!(!permits.try_take(1), "there is one, but it is not for us");
+        permits.give(9);
+        assert_eq!(receive.recv(), Ok(Ok(())));
+        thread.join().unwrap();
+        assert_eq!(permits.used(), 10);
+    }
+}
+
+#[cfg(all(test, loom))]
+mod model {
+    use loom::thread::spawn;
+
+    use super::*;
+    use crate::queue::sync::atomic::Ordering::Release;
+    use crate::queue::sync::testing::{every_interleaving, past};
+
+    #[test]
+    fn never_more_than_max_is_in_use_and_nobody_is_left_waiting() {
+        every_interleaving(|| {
+            let permits = Arc::new(Permits::new(3));
+            let in_use = Arc::new(AtomicUsize::new(0));
+            let takers = [2, 1, 3].map(|wanted| {
+                let (permits, in_use) = (Arc::clone(&permits), Arc::clone(&in_use));
+                move || {
+                    permits.take(wanted).unwrap();
+                    assert!(in_use.fetch_add(wanted, AcqRel) + wanted <= 3);
+                    in_use.fetch_sub(wanted, AcqRel);
+                    permits.give(wanted);
+                }
+            });
+            let [first, second, third] = takers;
+            let (first, second) = (spawn(first), spawn(second));
+            third();
+            first.join().unwrap();
+            second.join().unwrap();
+            assert_eq!((permits.used(), permits.try_take(3)), (0, true));
+        });
+    }
+
+    #[test]
+    fn nobody_takes_past_one_who_stands_in_the_line() {
+        every_interleaving(|| {
+            let permits = Arc::new(Permits::new(2));
+            permits.take(1).unwrap();
+            let (large, served) = (Arc::clone(&permits), Arc::new(AtomicUsize::new(0)));
+            let seen = Arc::clone(&served);
+            let large = spawn(move || {
+                large.take(2).unwrap();
+                seen.store(1, Release);
+                large.give(2);
+            });
+            let stood = !permits.line.lock().is_empty();
+            permits.give(1);
+            if stood && permits.try_take(1) {
+                assert_eq!(served.load(Acquire), 1, "a small one took past a large one");
+                permits.give(1);
+            }
+            large.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn one_who_gives_up_lets_the_next_one_through() {
+        every_interleaving(|| {
+            let permits = Arc::new(Permits::new(2));
+            permits.take(2).unwrap();
+            let (large, small) = (Arc::clone(&permits), Arc::clone(&permits));
+            let large = spawn(move || large.take_until(2, past()).is_ok());
+            let small = spawn(move || small.take(1).unwrap());
+            permits.give(1);
+            small.join().unwrap();
+            assert!(!large.join().unwrap(), "there was never room for it");
+            assert_eq!(permits.used(), 2);
+        });
+    }
+
+    #[test]
+    fn a_close_ends_every_wait() {
+        every_interleaving(|| {
+            let permits = Arc::new(Permits::new(1));
+            permits.take(1).unwrap();
+            let waiters = [(); 2].map(|()| {
+                let permits = Arc::clone(&permits);
+                spawn(move || assert_eq!(permits.take(1), Err(TakeError::Closed)))
+            });
+            permits.close();
+            waiters.into_iter().for_each(|waiter| waiter.join().unwrap());
+        });
+    }
+}

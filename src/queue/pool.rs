@@ -15,7 +15,7 @@ use std::io;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::queue::sync::thread::{self, JoinHandle};
+use crate::queue::sync::thread::{self, Handle};
 use crate::queue::sync::{Arc, Condvar, Mutex};
 
 /// What a job panicked with.
@@ -24,7 +24,7 @@ pub(crate) type Panic = Box<dyn Any + Send>;
 /// A few threads that perform jobs. Dropped, it is [abandoned](Self::abandon).
 pub(crate) struct Pool<J: Send + 'static> {
     shared: Arc<Shared<J>>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Mutex<Vec<Handle>>,
 }
 
 struct Shared<J> {
@@ -155,5 +155,172 @@ impl<J: Send> Drop for Pool<J> {
 impl<J: Send> fmt::Debug for Pool<J> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pool").field("waiting", &self.shared.state.lock().jobs.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// No threads: only who helps performs.
+    fn helped(
+        run: impl Fn(u32) + Send + Sync + 'static,
+        on_panic: impl Fn(Panic) + Send + Sync + 'static,
+    ) -> Pool<u32> {
+        Pool::new(0, "test", run, on_panic).expect("no thread is asked for")
+    }
+
+    fn noted() -> (Arc<Mutex<Vec<u32>>>, impl Fn(u32) + Send + Sync + 'static) {
+        let done = Arc::new(Mutex::new(Vec::new()));
+        let note = Arc::clone(&done);
+        (done, move |job| note.lock().push(job))
+    }
+
+    fn no_panic(_: Panic) {
+        unreachable!("no job panics");
+    }
+
+    #[test]
+    fn jobs_are_performed_in_the_order_given_by_whoever_helps() {
+        let (done, run) = noted();
+        let pool = helped(run, no_panic);
+        pool.give(1).unwrap();
+        pool.give(2).unwrap();
+        assert!(pool.help());
+        assert_eq!(*done.lock(), [1]);
+        assert!(pool.help() && !pool.help());
+        assert_eq!(*done.lock(), [1, 2]);
+    }
+
+    #[test]
+    fn a_close_performs_what_is_queued_and_takes_no_more() {
+        let (done, run) = noted();
+        let pool = Pool::new(2, "test", run, no_panic).unwrap();
+        (0..100).for_each(|job| pool.give(job).unwrap());
+        pool.close();
+        assert_eq!(pool.give(100), Err(100));
+        done.lock().sort_unstable();
+        assert!(done.lock().iter().copied().eq(0..100));
+    }
+
+    #[test]
+    fn a_job_that_panics_takes_nothing_with_it() {
+        let (done, run) = noted();
+        let panicked = Arc::new(Mutex::new(Vec::new()));
+        let note = Arc::clone(&panicked);
+        let run = move |job: u32| if job % 2 == 1 { panic!("odd") } else { run(job) };
+        let pool =
+            Pool::new(1, "test", run, move |panic| note.lock().push(*panic.downcast::<&str>().unwrap())).unwrap();
+        (0..5).for_each(|job| pool.give(job).unwrap());
+        pool.close();
+        done.lock().sort_unstable();
+        assert_eq!((&**done.lock(), &**panicked.lock()), (&[0, 2, 4][..], &["odd", "odd"][..]));
+    }
+
+    #[test]
+    fn an_abandoned_pool_waits_for_no_job_and_drops_those_that_wait() {
+        let (begun, begins) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        let released = Mutex::new(released);
+        let run = move |_job: Arc<()>| {
+            begun.send(()).unwrap();
+            // Ends when the test does.
+            let _ = released.lock().recv();
+        };
+        let pool = Pool::new(1, "test", run, no_panic).unwrap();
+        let waits = Arc::new(());
+        pool.give(Arc::new(())).unwrap();
+        begins.recv().unwrap();
+        pool.give(Arc::clone(&waits)).unwrap();
+        drop(pool);
+        assert_eq!(Arc::strong_count(&waits), 1);
+        drop(release);
+    }
+
+    #[test]
+    fn a_job_may_close_the_pool_that_performs_it() {
+        let (send, receive) = mpsc::channel();
+        let pool = Arc::new(Mutex::new(None::<Arc<Pool<u32>>>));
+        let own = Arc::clone(&pool);
+        let run = move |_| {
+            let pool = own.lock().take();
+            pool.unwrap().close();
+            send.send(()).unwrap();
+        };
+        *pool.lock() = Some(Arc::new(Pool::new(1, "test", run, no_panic).unwrap()));
+        let given = pool.lock().clone();
+        given.unwrap().give(1).unwrap();
+        assert_eq!(receive.recv(), Ok(()));
+    }
+}
+
+#[cfg(all(test, loom))]
+mod model {
+    use loom::thread::spawn;
+
+    use super::*;
+    use crate::queue::sync::testing::every_interleaving;
+
+    type Count = Arc<Mutex<u32>>;
+
+    fn counting(threads: usize) -> (Count, Arc<Pool<()>>) {
+        let count = Count::default();
+        let run = Arc::clone(&count);
+        let pool = Pool::new(threads, "pool", move |()| *run.lock() += 1, |_| unreachable!("no job panics"));
+        (count, Arc::new(pool.unwrap()))
+    }
+
+    #[test]
+    fn every_job_is_performed_once_before_a_close_returns() {
+        every_interleaving(|| {
+            let (count, pool) = counting(2);
+            pool.give(()).unwrap();
+            pool.give(()).unwrap();
+            pool.close();
+            assert_eq!(*count.lock(), 2);
+        });
+    }
+
+    #[test]
+    fn a_thread_that_waits_is_woken_for_every_job() {
+        every_interleaving(|| {
+            let (count, pool) = counting(1);
+            let giver = Arc::clone(&pool);
+            let giver = spawn(move || giver.give(()).unwrap());
+            pool.help();
+            giver.join().unwrap();
+            pool.give(()).unwrap();
+            // Nobody helps and nobody closes: the thread has to do it.
+            while *count.lock() < 2 {
+                loom::thread::yield_now();
+            }
+            pool.close();
+        });
+    }
+
+    #[test]
+    fn a_job_given_while_it_closes_is_performed_or_comes_back() {
+        every_interleaving(|| {
+            let (count, pool) = counting(1);
+            let giver = Arc::clone(&pool);
+            let giver = spawn(move || giver.give(()).is_ok());
+            pool.close();
+            let taken = giver.join().unwrap();
+            assert_eq!(*count.lock(), u32::from(taken));
+        });
+    }
+
+    #[test]
+    fn an_abandoned_pools_threads_end_and_its_jobs_are_dropped() {
+        every_interleaving(|| {
+            let (count, pool) = counting(1);
+            pool.give(()).unwrap();
+            pool.give(()).unwrap();
+            pool.abandon();
+            assert!(!pool.help());
+            assert!(*count.lock() <= 2);
+        });
     }
 }

@@ -25,18 +25,28 @@ pub(crate) type Deadline = std::time::Instant;
 /// Threads: to start one and to wait for its end.
 pub(crate) mod thread {
     #[cfg(loom)]
-    pub(crate) use loom::thread::{Builder, JoinHandle, current};
+    pub(crate) use loom::thread::current;
     #[cfg(not(loom))]
-    #[expect(clippy::disallowed_types, reason = "threads live in this room, and are started here")]
-    pub(crate) use std::thread::{Builder, JoinHandle, current};
+    pub(crate) use std::thread::current;
+
+    /// A thread that was started.
+    #[cfg(loom)]
+    pub(crate) type Handle = loom::thread::JoinHandle<()>;
+    /// A thread that was started.
+    #[cfg(not(loom))]
+    #[expect(clippy::disallowed_types, reason = "threads live in this room")]
+    pub(crate) type Handle = std::thread::JoinHandle<()>;
 
     /// Starts a thread of this name.
     ///
     /// # Errors
     ///
     /// The operating system's, if it has no thread to give.
-    #[cfg_attr(not(loom), expect(clippy::disallowed_types, reason = "threads live in this room"))]
-    pub(crate) fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
+    pub(crate) fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> std::io::Result<Handle> {
+        #[cfg(loom)]
+        use loom::thread::Builder;
+        #[cfg(not(loom))]
+        use std::thread::Builder;
         Builder::new().name(name).spawn(run)
     }
 }
@@ -58,13 +68,31 @@ impl WaitUntil for Condvar {
     }
 }
 
-/// Runs a model through every interleaving of its threads, each of which is taken off its work at most three times against
-/// its will.
-#[cfg(all(test, loom))]
-pub(crate) fn every_interleaving(model: impl Fn() + Send + Sync + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = builder.preemption_bound.or(Some(3));
-    builder.check(model);
+/// What tests and models share.
+#[cfg(test)]
+pub(crate) mod testing {
+    use std::time::Duration;
+
+    use super::Deadline;
+
+    /// A deadline that has passed.
+    #[expect(clippy::disallowed_methods, reason = "a test waits by the clock of the machine")]
+    pub(crate) fn past() -> Deadline {
+        Deadline::now()
+    }
+
+    /// A deadline that comes only if something hangs, and never in a model.
+    pub(crate) fn far() -> Deadline {
+        past() + Duration::from_secs(30)
+    }
+
+    /// Runs a model through every interleaving of its threads in which each is interrupted at most three times.
+    #[cfg(loom)]
+    pub(crate) fn every_interleaving(model: impl Fn() + Send + Sync + 'static) {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = builder.preemption_bound.or(Some(3));
+        builder.check(model);
+    }
 }
 
 /// loom's locks behind `parking_lot`'s signatures.
