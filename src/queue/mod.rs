@@ -25,6 +25,8 @@ pub use consumer::{
     Acknowledger, CommitError, ConsumeError, ConsumedRecord, Consumer, ConsumerConfig, ConsumerConfigError,
     LentRecords, OwnedRecord, OwnedRecords, Receipt, Records, SeekError, SubscribeError, Tail, Wakeup,
 };
+#[cfg(feature = "async")]
+pub use consumer::{PollAsync, RecordStream};
 pub use facade::{CloseReport, Queue};
 pub use node::Closed;
 pub use opening::{OpeningReport, QueueOpenError};

@@ -5,7 +5,11 @@
 //! - Always true: whoever waits is woken by whatever comes while he waits, and does not wait for what has come before; a
 //!   question whose answer was thrown away counts as answered, so that nobody waits for it.
 
+#[cfg(feature = "async")]
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+#[cfg(feature = "async")]
+use std::task::Waker;
 
 use crate::broker::Body;
 use crate::message::Response;
@@ -39,7 +43,16 @@ struct Mail {
     /// There is something to look at that is no answer.
     nudge: bool,
     #[cfg(feature = "async")]
-    task: Option<std::task::Waker>,
+    task: Option<Task>,
+}
+
+/// Who is to look again, instead of a thread that waits.
+#[cfg(feature = "async")]
+#[derive(Debug)]
+struct Task {
+    waker: Waker,
+    /// When it is to look again if nothing comes before.
+    at: Option<Instant>,
 }
 
 /// What ends a wait.
@@ -77,7 +90,8 @@ impl Inbox {
         self.came.notify_one();
         #[cfg(feature = "async")]
         if let Some(task) = task {
-            task.wake();
+            // Whose waker panics is whoever polls: the node goes on.
+            let _ = catch_unwind(AssertUnwindSafe(|| task.waker.wake()));
         }
     }
 
@@ -126,25 +140,36 @@ impl Inbox {
         }
     }
 
-    /// Has `task` woken by what comes next; answers whether something is here already, and then it is not kept.
+    /// Has `waker` called by what comes next, or at `at`. If something is here already, it is not kept.
     #[cfg(feature = "async")]
-    pub(super) fn register(&self, task: &std::task::Waker) -> Waited {
+    pub(super) fn register(&self, waker: &Waker, at: Option<Instant>) -> Waited {
         let mut mail = self.mail.lock();
         if mail.has_come(WaitFor::Anything) {
             return Waited::Came;
         }
-        mail.task = Some(task.clone());
+        mail.task = Some(Task { waker: waker.clone(), at });
         Waited::TimedOut
     }
 }
 
-/// The queue wakes whoever has a deadline; a consumer has none of its own there, and looks again whenever it is woken.
+/// A task that is not polled has a deadline, if there is something to ask again. Who waits while nothing is asked looks again
+/// when the node has stopped, and is told so.
 impl Clocked for Inbox {
+    #[cfg(not(feature = "async"))]
     fn next_deadline(&self) -> Option<Instant> {
         None
     }
 
+    #[cfg(feature = "async")]
+    fn next_deadline(&self) -> Option<Instant> {
+        self.mail.lock().task.as_ref()?.at
+    }
+
     fn wake(&self, _now: Instant) {
+        self.nudge();
+    }
+
+    fn stopped(&self) {
         self.nudge();
     }
 }
@@ -169,5 +194,59 @@ impl Drop for Asker {
             let arrival = Arrival { question: self.question, answer: Err(Stopped) };
             self.inbox.put(|mail| mail.arrivals.push(arrival));
         }
+    }
+}
+
+#[cfg(all(test, loom))]
+mod models {
+    use super::*;
+    use crate::queue::sync::every_interleaving;
+
+    fn never() -> Deadline {
+        Deadline::now() + std::time::Duration::from_secs(3600)
+    }
+
+    #[test]
+    fn what_comes_while_somebody_is_about_to_wait_wakes_him() {
+        every_interleaving(|| {
+            let inbox = Arc::new(Inbox::default());
+            let on_answer = inbox.on_answer(Question(1));
+            let answers = loom::thread::spawn(move || on_answer(Err(Stopped)));
+            assert_eq!(inbox.wait(WaitFor::Answers, never()), Waited::Came);
+            let mut arrivals = Vec::new();
+            inbox.take(&mut arrivals);
+            assert_eq!(arrivals.len(), 1);
+            answers.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_question_that_is_thrown_away_wakes_whoever_waits_for_it() {
+        every_interleaving(|| {
+            let inbox = Arc::new(Inbox::default());
+            let on_answer = inbox.on_answer(Question(1));
+            let drops = loom::thread::spawn(move || drop(on_answer));
+            inbox.wait(WaitFor::Answers, never());
+            drops.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_wakeup_and_an_answer_at_once_are_both_kept() {
+        every_interleaving(|| {
+            let inbox = Arc::new(Inbox::default());
+            let (on_answer, woken) = (inbox.on_answer(Question(1)), Arc::clone(&inbox));
+            let answers = loom::thread::spawn(move || on_answer(Err(Stopped)));
+            let wakes = loom::thread::spawn(move || woken.wakeup());
+            let (mut arrivals, mut wakeups) = (Vec::new(), 0);
+            while arrivals.is_empty() || wakeups == 0 {
+                inbox.wait(WaitFor::Anything, never());
+                inbox.take(&mut arrivals);
+                wakeups += u32::from(inbox.take_wakeup());
+            }
+            assert_eq!((arrivals.len(), wakeups), (1, 1));
+            answers.join().unwrap();
+            wakes.join().unwrap();
+        });
     }
 }

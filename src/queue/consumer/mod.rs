@@ -22,11 +22,13 @@ mod asking;
 mod commit;
 mod config;
 mod error;
+#[cfg(feature = "async")]
+mod future;
 mod inbox;
 mod record;
 mod subscription;
 mod tail;
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;
 
 use std::collections::VecDeque;
@@ -46,6 +48,8 @@ use asking::Asking;
 use config::millis;
 pub use config::{ConsumerConfig, ConsumerConfigError};
 pub use error::{CommitError, ConsumeError, SeekError, SubscribeError};
+#[cfg(feature = "async")]
+pub use future::{PollAsync, RecordStream};
 use inbox::{Inbox, WaitFor, Waited};
 pub use record::{ConsumedRecord, LentRecords, OwnedRecord, OwnedRecords, Receipt, Records};
 use subscription::{Change, Subscription};

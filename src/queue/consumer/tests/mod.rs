@@ -1,5 +1,9 @@
 //! A consumer with a node made by hand.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+#[cfg(feature = "async")]
+mod asynchronous;
 mod committing;
 mod node;
 mod reading;

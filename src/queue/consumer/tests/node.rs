@@ -152,6 +152,15 @@ impl Node {
         self.inside.lock().now += millis;
     }
 
+    /// Time passes, and those whose deadline has come are woken.
+    #[cfg(feature = "async")]
+    pub(super) fn tick(&self, millis: u64) {
+        self.advance(millis);
+        let (now, clocked) = (self.now(), self.inside.lock().clocked.clone());
+        let due = |clocked: &Arc<dyn Clocked>| clocked.next_deadline().is_some_and(|at| at <= now);
+        clocked.iter().filter_map(Weak::upgrade).filter(due).for_each(|clocked| clocked.wake(now));
+    }
+
     /// The next requests are refused with these.
     pub(super) fn refuse(&self, codes: &[ErrorCode]) {
         self.inside.lock().refusals.extend(codes);
@@ -201,16 +210,16 @@ impl Node {
         let clocked = inside.clocked.clone();
         drop(inside);
         open.into_values().for_each(|(_, on_answer)| on_answer(Err(Stopped)));
-        clocked.iter().filter_map(Weak::upgrade).for_each(|clocked| clocked.wake(Instant::ZERO));
+        clocked.iter().filter_map(Weak::upgrade).for_each(|clocked| clocked.stopped());
     }
 
     /// The fetches that were asked so far: from where in which partitions.
     pub(super) fn fetches(&self) -> Vec<Vec<(String, u64)>> {
         let inside = self.inside.lock();
-        let fetches = inside.asked.iter().filter_map(|request| match request {
-            Request::Fetch(fetch) => Some(fetch),
-            _ => None,
-        });
+        let fetches = inside
+            .asked
+            .iter()
+            .filter_map(|request| if let Request::Fetch(fetch) = request { Some(fetch) } else { None });
         let wanted = |part: &FetchPartition| (part.partition.to_string(), part.fetch_offset.get());
         fetches.map(|fetch| fetch.partitions.iter().map(wanted).collect()).collect()
     }
