@@ -8,7 +8,8 @@ mod hand;
 
 use hand::{DATE, Hand, at, produce};
 use ottla::broker::{DiskReport, DiskWish, Input, RequestId};
-use ottla::coordinator::offsets::partition_of_group;
+use ottla::coordinator::offsets::{GroupPartition, OffsetValue, partition_of_group};
+use ottla::disk::{LogFile, MemDisk, OpenOptions};
 use ottla::epoch::Generation;
 use ottla::id::{GroupId, MemberId, TopicName, TopicPartition};
 use ottla::log::{Cleanup, Effect, LogConfig};
@@ -18,7 +19,7 @@ use ottla::message::{
     Trial,
 };
 use ottla::offset::Offset;
-use ottla::record::Checked;
+use ottla::record::{Batch, BatchBuilder, Checked, Codec, NewRecord};
 use ottla::time::Timestamp;
 
 const WEEK_MS: i64 = 7 * 24 * 60 * 60 * 1000;
@@ -200,6 +201,50 @@ fn two_groups_in_one_partition_keep_to_themselves_and_survive_closing_and_openin
     assert_eq!(all_of(&mut hand, &names[0]), Ok(one("orders-0", 3)));
     assert_eq!(all_of(&mut hand, other), Ok(one("orders-0", 2)));
     assert_eq!(hand.skipped, []);
+}
+
+/// A batch that says how far a group has come.
+fn record(of: &str, partition: &str, offset: u64) -> Batch {
+    let of = GroupPartition { group: group(of), partition: at(partition) };
+    let committed = Committed::at(Offset::new(offset));
+    let value = OffsetValue { committed, commit_timestamp: DATE, expire_timestamp: None, topic_id: None };
+    let mut batch = BatchBuilder::new(Codec::None);
+    let (key, value) = (of.to_key().unwrap(), value.to_bytes().unwrap());
+    batch.push(&NewRecord::new(DATE, Some(&key), Some(&value))).unwrap();
+    batch.build().unwrap()
+}
+
+#[test]
+fn a_log_that_was_compacted_is_read_piece_by_piece_past_what_is_gone() {
+    let disk = MemDisk::new();
+    let options = OpenOptions { config: compacted(), ..OpenOptions::default() };
+    let (mut log, _) = LogFile::open(disk.clone(), &offsets_of("g"), options, DATE).unwrap();
+    // More than one piece has room for, one segment of which nothing is left, and a last one that is not compacted.
+    for round in 1..=2 {
+        for number in 0..5_000 {
+            log.append(DATE, &record("g", &format!("orders-{number}"), round)).unwrap();
+        }
+        log.roll(DATE).unwrap();
+    }
+    log.append(DATE, &record("g", "orders-7", 3)).unwrap();
+    assert!(log.compact(DATE).unwrap().range.is_some());
+    drop(log.close().unwrap());
+
+    let mut hand = Hand::controlling_on(disk);
+    create(&mut hand, "orders", 2);
+    let id = hand.ask(Request::OffsetCommit(commit("g", &[("orders-0", 9)])));
+    hand.work();
+    let openings = std::mem::take(&mut hand.openings);
+    openings.into_iter().for_each(|opening| hand.host(&opening.partition.to_string(), opening.log));
+    assert_eq!(codes(&mut hand, id), [Some(ErrorCode::CoordinatorLoadInProgress)]);
+    let mut pieces = 0;
+    while hand.step() || hand.load() {
+        pieces += u32::from(hand.wishes.is_empty());
+    }
+    assert!(pieces > 2, "{pieces}");
+    let all = all_of(&mut hand, "g").unwrap();
+    assert_eq!((all.len(), hand.skipped.len()), (5_000, 0));
+    assert!(all.iter().all(|(at, offset)| *offset == Some(if at == "orders-7" { 3 } else { 2 })));
 }
 
 #[test]

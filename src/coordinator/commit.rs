@@ -156,16 +156,22 @@ fn too_long(code: ErrorCode, error: &OffsetsError) -> RequestError {
 
 /// What the asker is told when its commit could not be appended, or it is not known whether it counts (semantics 11).
 pub fn write_error(error: &RequestError) -> RequestError {
-    let code = match error.code {
-        ErrorCode::UnknownTopicOrPartition
-        | ErrorCode::NotEnoughReplicas
-        | ErrorCode::NotEnoughReplicasAfterAppend
-        | ErrorCode::RequestTimedOut => ErrorCode::CoordinatorNotAvailable,
-        ErrorCode::NotLeaderOrFollower | ErrorCode::KafkaStorageError => ErrorCode::NotCoordinator,
-        ErrorCode::MessageTooLarge | ErrorCode::RecordListTooLarge | ErrorCode::InvalidFetchSize => {
-            ErrorCode::InvalidCommitOffsetSize
-        }
-        other => other,
+    const NOT_AVAILABLE: [ErrorCode; 4] = [
+        ErrorCode::UnknownTopicOrPartition,
+        ErrorCode::NotEnoughReplicas,
+        ErrorCode::NotEnoughReplicasAfterAppend,
+        ErrorCode::RequestTimedOut,
+    ];
+    const ELSEWHERE: [ErrorCode; 2] = [ErrorCode::NotLeaderOrFollower, ErrorCode::KafkaStorageError];
+    const TOO_LARGE: [ErrorCode; 2] = [ErrorCode::MessageTooLarge, ErrorCode::RecordListTooLarge];
+    let code = if NOT_AVAILABLE.contains(&error.code) {
+        ErrorCode::CoordinatorNotAvailable
+    } else if ELSEWHERE.contains(&error.code) {
+        ErrorCode::NotCoordinator
+    } else if TOO_LARGE.contains(&error.code) {
+        ErrorCode::InvalidCommitOffsetSize
+    } else {
+        error.code
     };
     RequestError::because(code, error)
 }

@@ -62,7 +62,7 @@ pub fn produce(acks: Acks, durability: Durability, parts: &[(&str, &str)]) -> Re
 impl Hand {
     /// A node that leads these partitions, with all that its opening wants done.
     pub fn new(names: &[&str], config: LogConfig) -> Self {
-        let mut hand = Self::of(Broker::new());
+        let mut hand = Self::of(Broker::new(), MemDisk::new());
         for name in names {
             hand.host(name, config.clone());
         }
@@ -72,7 +72,12 @@ impl Hand {
 
     /// A node that is the controller of a new cluster.
     pub fn controlling() -> Self {
-        let mut hand = Self::not_started();
+        Self::controlling_on(MemDisk::new())
+    }
+
+    /// The same, where something is on the disk already.
+    pub fn controlling_on(disk: MemDisk) -> Self {
+        let mut hand = Self::not_started_on(disk);
         hand.give(Input::Start { date: DATE });
         hand.work();
         hand
@@ -80,20 +85,25 @@ impl Hand {
 
     /// The same, and nobody has told it to begin.
     pub fn not_started() -> Self {
+        Self::not_started_on(MemDisk::new())
+    }
+
+    fn not_started_on(disk: MemDisk) -> Self {
         let mut controller = Controller::new(Replayer::new()).unwrap();
         controller.set_candidates([Candidate::active(BrokerId::new(1), Vec::new())]);
         let (draw, broker, cluster_id) = (Draw::new(7), BrokerId::new(1), "a cluster".to_owned());
         let coordinator = CoordinatorConfig::default();
-        let mut hand = Self::of(Broker::controlling(ControlRole { controller, draw, broker, cluster_id, coordinator }));
+        let role = ControlRole { controller, draw, broker, cluster_id, coordinator };
+        let mut hand = Self::of(Broker::controlling(role), disk);
         hand.host("__cluster_metadata-0", LogConfig::default());
         hand.work();
         hand
     }
 
-    fn of(broker: Broker) -> Self {
+    fn of(broker: Broker, disk: MemDisk) -> Self {
         Self {
             broker,
-            dir: LogDir::open(MemDisk::new()).unwrap(),
+            dir: LogDir::open(disk).unwrap(),
             now: 0,
             drivers: BTreeMap::new(),
             wishes: VecDeque::new(),
