@@ -269,7 +269,7 @@ mod model {
         let count = Count::default();
         let run = Arc::clone(&count);
         let pool = Pool::new(threads, "pool", move |()| *run.lock() += 1, |_| unreachable!("no job panics"));
-        (count, Arc::new(pool.unwrap()))
+        (count, Arc::new(pool.expect("loom has threads")))
     }
 
     #[test]
