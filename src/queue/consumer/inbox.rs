@@ -198,9 +198,9 @@ impl Drop for Asker {
 }
 
 #[cfg(all(test, loom))]
-mod models {
+mod model {
     use super::*;
-    use crate::queue::sync::every_interleaving;
+    use crate::queue::sync::testing::every_interleaving;
 
     fn never() -> Deadline {
         Deadline::now() + std::time::Duration::from_secs(3600)
