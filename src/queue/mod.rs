@@ -1,7 +1,45 @@
 //! The durable queue: one node with threads, files and a clock.
 //!
+//! [`Queue::open`] opens a directory, whatever happened to it before, and locks it. A [`Producer`] sends from many threads, in
+//! batches; a [`Consumer`] reads what was sent, waits for more, and commits how far it has come.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use ottla::Queue;
+//! use ottla::consumer::OffsetReset;
+//! use ottla::message::TopicConfig;
+//! use ottla::queue::{ConsumerConfig, ProducerConfig, Record};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! let queue = Queue::open(dir.path())?;
+//! queue.create_topic("orders", 1, TopicConfig::default())?;
+//! let producer = queue.producer(ProducerConfig::default())?;
+//! let ticket = producer.send(Record::to("orders").key("k").value("first"))?;
+//! ticket.wait()?;
+//!
+//! // The surprising case: every handle is dropped, with nothing closed. What was acknowledged is there.
+//! drop((queue, producer, ticket));
+//! let queue = Queue::open(dir.path())?;
+//! let mut consumer = queue.consumer(&ConsumerConfig::default().reset(OffsetReset::Earliest))?;
+//! consumer.subscribe(["orders"])?;
+//! let records = consumer.poll(Duration::from_secs(10))?;
+//! assert_eq!(records.iter().next().and_then(|record| record.value()), Some(&b"first"[..]));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Threads
+//!
+//! A node has a thread that keeps the time and a few that flush, search and open files; whoever sends does the writing that
+//! it causes, and whoever waits does some of the rest meanwhile. `sync` is the one door to locks and threads; `completion`,
+//! `permits`, `op_queue`, `pool`, `alarm` and `latch` are small and generic, each with a model that runs it through every
+//! interleaving; `node` puts them around a [`Broker`](crate::broker::Broker); `opening` finds what there is.
+//!
 //! - May use: everything but `sim`, `wire` and `cli`.
 //! - Must not know: rules. Whatever is decided is decided by a machine.
+//! - Always true: every wait ends: with what was waited for, at its deadline, or with the end of the queue.
 
 mod admin;
 mod alarm;
