@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::disk::{Disk, FileDisk};
+use crate::disk::{Disk, FileDisk, OpenError};
 use crate::queue::Queue;
-use crate::queue::node::Clock;
+use crate::queue::node::{Clock, wait_for_an_end};
 use crate::queue::opening::{OpeningOptions, QueueOpenError, open};
 
 /// How a queue is opened. Without any directory there is nothing to open.
@@ -89,8 +89,13 @@ impl QueueBuilder {
             open_files_max: self.open_files_max,
             upkeep_interval_ms: u64::try_from(self.upkeep_interval.as_millis()).unwrap_or(u64::MAX).max(1),
         };
-        let (node, report) = open(disks, options, Clock::start().date())?;
-        Ok(Queue::of(node, Arc::new(report)))
+        loop {
+            match open(disks.clone(), options, Clock::start().date()) {
+                // A queue of this process that was dropped may have a thread busy with it yet.
+                Err(QueueOpenError::Open(OpenError::AlreadyOpen)) if wait_for_an_end() => {}
+                opened => return opened.map(|(node, report)| Queue::of(node, Arc::new(report))),
+            }
+        }
     }
 }
 

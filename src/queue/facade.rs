@@ -10,7 +10,7 @@ use crate::producer::ConfigError;
 use crate::queue::builder::QueueBuilder;
 use crate::queue::client::Client;
 use crate::queue::consumer::{Consumer, ConsumerConfig, ConsumerConfigError};
-use crate::queue::node::{Closed, Node};
+use crate::queue::node::{Closed, Handle, Node};
 use crate::queue::opening::{OpeningReport, QueueOpenError, metadata_partition};
 use crate::queue::producer::{Producer, ProducerConfig};
 
@@ -33,7 +33,7 @@ trait End: Send + Sync {
     fn close(&self) -> Vec<Closed>;
 }
 
-impl<D: Disk> End for Node<D> {
+impl<D: Disk> End for Handle<D> {
     fn close(&self) -> Vec<Closed> {
         Self::close(self, &metadata_partition())
     }
@@ -41,8 +41,9 @@ impl<D: Disk> End for Node<D> {
 
 impl Queue {
     pub(super) fn of<D: Disk>(node: Arc<Node<D>>, report: Arc<OpeningReport>) -> Self {
-        let client: Arc<dyn Client> = Arc::<Node<D>>::clone(&node);
-        Self { client, end: node, report }
+        let handle = Handle::new(node);
+        let client: Arc<dyn Client> = Arc::<Handle<D>>::clone(&handle);
+        Self { client, end: handle, report }
     }
 
     /// Opens the queue in a directory, which is made if it is not there, and locks it. Nothing has to be configured.

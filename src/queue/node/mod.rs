@@ -14,6 +14,8 @@ mod ask;
 mod check_cache;
 mod checks;
 mod clock;
+mod ending;
+mod handle;
 mod load;
 mod outputs;
 mod read;
@@ -41,6 +43,9 @@ use crate::queue::sync::{Condvar, Mutex};
 
 use check_cache::CheckCache;
 pub(crate) use clock::Clock;
+use ending::Ending;
+pub(crate) use ending::wait_for_an_end;
+pub(crate) use handle::Handle;
 use outputs::{Core, SlotTurn, Task, Todo};
 use slot::Slot;
 pub use stop::Closed;
@@ -61,6 +66,8 @@ pub(crate) struct Node<D: Disk> {
     changed: Condvar,
     chances: AtomicU64,
     options: NodeOptions,
+    /// Set when nobody has a handle any more. The last field: it is dropped behind the locks of the directories.
+    ending: Mutex<Option<Ending>>,
 }
 
 /// How a node works.
@@ -122,6 +129,7 @@ impl<D: Disk> Node<D> {
             changed: Condvar::new(),
             chances: AtomicU64::new(options.seed as u64),
             options,
+            ending: Mutex::new(None),
         });
         // Nobody has given the pool anything yet, so it is set before it is looked for.
         of_pool.set(Arc::downgrade(&node)).unwrap_or_default();

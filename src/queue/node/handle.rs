@@ -1,0 +1,75 @@
+//! What users of a node hold: when the last of them lets go, the node ends.
+//!
+//! The threads of a node keep it too, but only while they do something for it.
+
+use std::sync::{Arc, Weak};
+
+use crate::broker::{Body, RequestId};
+use crate::disk::Disk;
+use crate::id::{TopicName, TopicPartition};
+use crate::message::{Fetched, Request, RequestError};
+use crate::queue::client::{Client, Clocked, OnAnswer, TopicFacts};
+use crate::queue::node::ending::Ending;
+use crate::queue::node::{Closed, Node};
+use crate::record::Entry;
+use crate::time::{Instant, Timestamp};
+
+/// All that users of a node share.
+#[derive(Debug)]
+pub(crate) struct Handle<D: Disk>(Arc<Node<D>>);
+
+impl<D: Disk> Handle<D> {
+    pub(crate) fn new(node: Arc<Node<D>>) -> Arc<Self> {
+        Arc::new(Self(node))
+    }
+
+    /// Ends the node in order; see [`Node::close`].
+    pub(crate) fn close(&self, last: &TopicPartition) -> Vec<Closed> {
+        self.0.close(last)
+    }
+}
+
+impl<D: Disk> Drop for Handle<D> {
+    fn drop(&mut self) {
+        *self.0.ending.lock() = Some(Ending::begin());
+        self.0.stop();
+    }
+}
+
+impl<D: Disk> Client for Handle<D> {
+    fn now(&self) -> Instant {
+        self.0.now()
+    }
+
+    fn date(&self) -> Timestamp {
+        self.0.date()
+    }
+
+    fn ask(&self, request: Request, on_answer: OnAnswer) -> RequestId {
+        self.0.ask(request, on_answer)
+    }
+
+    fn cancel(&self, id: RequestId) {
+        self.0.cancel(id);
+    }
+
+    fn read(&self, fetched: Fetched<Body>) -> Result<Fetched<Vec<Entry>>, RequestError> {
+        self.0.read(fetched)
+    }
+
+    fn topic(&self, name: &TopicName) -> Option<Arc<TopicFacts>> {
+        self.0.topic(name)
+    }
+
+    fn clock(&self, clocked: Weak<dyn Clocked>) {
+        Client::clock(&*self.0, clocked);
+    }
+
+    fn hurry(&self, at: Instant) {
+        self.0.hurry(at);
+    }
+
+    fn help(&self) -> bool {
+        self.0.help()
+    }
+}
