@@ -278,6 +278,7 @@ impl Node {
 }
 
 impl Inside {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "a consumer asks for nothing else")]
     fn answer(&mut self, request: &Request, is_over: bool) -> Option<Response<Body>> {
         let refusal = self.refusals.pop_front().map(RequestError::new);
         Some(match request {
@@ -367,7 +368,7 @@ fn each<P, T>(
     parts: &[P],
     answer: impl Fn(&P) -> (TopicPartition, Result<T, RequestError>),
 ) -> Vec<PartitionAnswer<T>> {
-    parts.iter().map(|part| answer(part)).map(|(of, result)| Answer { of, result }).collect()
+    parts.iter().map(answer).map(|(of, result)| Answer { of, result }).collect()
 }
 
 impl Client for Node {
