@@ -59,24 +59,22 @@ impl Shared {
 impl Flight {
     fn land(&mut self, landing: Landing) {
         let Some(batch) = self.batch.take() else { return };
-        let (shared, lane) = (&self.shared, &self.lane);
-        if let Landing::Stopped = landing {
-            return shared.stop();
-        }
+        let (shared, lane, id) = (&self.shared, &self.lane, self.id);
         let now = shared.client.now();
-        // Without a topic there is nothing to wait for.
-        let landing = match landing {
+        match landing {
+            Landing::Stopped => shared.stop(),
+            Landing::Produced(produced) => shared.in_lane(lane, now, |state| {
+                state.machine.acknowledged(id, &produced, &mut state.outcomes);
+            }),
+            Landing::Unknown => shared.in_lane(lane, now, |state| state.machine.handed_over(id, &mut state.outcomes)),
+            // Without a topic there is nothing to wait for.
             Landing::Refused(error) if shared.is_gone(&lane.partition, error.code) => {
-                return shared.in_lane(lane, now, |state| state.machine.refused(self.id, error, &mut state.outcomes));
+                shared.in_lane(lane, now, |state| state.machine.refused(id, error, &mut state.outcomes));
             }
-            other => other,
-        };
-        shared.in_lane(lane, now, |state| match landing {
-            Landing::Produced(produced) => state.machine.acknowledged(self.id, &produced, &mut state.outcomes),
-            Landing::Unknown => state.machine.handed_over(self.id, &mut state.outcomes),
-            Landing::Refused(error) => state.machine.failed(now, self.id, batch, error, &mut state.outcomes),
-            Landing::Stopped => state.shut(),
-        });
+            Landing::Refused(error) => shared.in_lane(lane, now, |state| {
+                state.machine.failed(now, id, batch, error, &mut state.outcomes);
+            }),
+        }
     }
 }
 

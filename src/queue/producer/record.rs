@@ -123,7 +123,7 @@ impl<'a> Payload<'a> for String {
 }
 
 impl<'a> Payload<'a> for Cow<'a, [u8]> {
-    fn into_bytes(self) -> Cow<'a, [u8]> {
+    fn into_bytes(self) -> Self {
         self
     }
 }

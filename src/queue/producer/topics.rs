@@ -150,7 +150,7 @@ impl Picker {
         let asked = |partitioner| Self::Asked(Mutex::new(Asked(partitioner)));
         match partitioning {
             Partitioning::ByKey => Self::ByKey(SharedSticky::new(seed, batch_bytes)),
-            Partitioning::RoundRobin => asked(Box::new(RoundRobin::default())),
+            Partitioning::RoundRobin => asked(Box::<RoundRobin>::default()),
             Partitioning::Random => asked(Box::new(Random::new(seed))),
             Partitioning::Explicit(partition) => Self::Fixed(*partition),
             Partitioning::Custom(new) => asked(new(topic)),

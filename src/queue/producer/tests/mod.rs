@@ -2,6 +2,7 @@
 
 mod node;
 mod partitions;
+mod real;
 mod retries;
 mod room;
 mod stops;
