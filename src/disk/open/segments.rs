@@ -113,7 +113,9 @@ impl<D: Disk> Opening<'_, D> {
                 break;
             }
             let start = self.start(base, &begin, &found)?;
-            report.torn = self.read_segment(start, files, &mut found, report)?;
+            // Below the log start nobody misses the end of a segment, and it does not end the log.
+            let is_missed = following.is_none_or(|following| following > self.known.start());
+            report.torn = self.read_segment(start, files, &mut found, report)?.filter(|_| is_missed);
             if report.torn.is_some() {
                 if let Some(following) = following {
                     self.remove_from(following, &found, files, report)?;
