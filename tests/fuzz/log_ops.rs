@@ -458,7 +458,10 @@ impl World {
         let at = (end + 4).saturating_sub(a % 16).max(start);
         let anew = Model { start: at, end: at, ..Model::default() };
         // On the way the new start is noted before the records go, the last ones first.
-        let ends = self.model.batch_ends().chain([end]).filter(|end| *end > at);
+        // What reaches into a gap is known from the mark alone, which tells of the new start by then; but a segment that begins
+        // behind an earlier gap, and is empty, still shows it.
+        let base = self.log().log().active_segment().base_offset.get();
+        let ends = self.model.batch_ends().chain([end, base]).filter(|end| *end > at);
         let on_the_way: Vec<Model> = ends.map(|end| Model { start: at, ..self.model.cut(end, end) }).collect();
         (self.flushed, self.start_kept) = (at.min(self.flushed), at.min(self.start_kept));
         match self.log().truncate_fully_and_start_at(Offset::new(at), now) {
