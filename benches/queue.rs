@@ -79,7 +79,7 @@ fn sent(value: &[u8], count: u64, threads: u32) -> f64 {
                 let topic = producer.topic("t").unwrap();
                 barrier.wait();
                 for _ in 0..count / u64::from(threads) {
-                    let _ = topic.send(Record::new().partition(thread).value(value)).unwrap();
+                    drop(topic.send(Record::new().partition(thread).value(value)).unwrap());
                 }
                 producer.flush().unwrap();
                 barrier.wait();
@@ -185,7 +185,7 @@ fn tail() {
         for _ in 0..2000 {
             std::thread::sleep(Duration::from_micros(200));
             let now = (origin.elapsed().as_nanos() as u64).to_le_bytes();
-            let _ = producer.send(Record::to("t").value(&now)).unwrap();
+            drop(producer.send(Record::to("t").value(&now)).unwrap());
         }
         let ours = handed.join().unwrap();
         row_time(&format!("producer to {name} consumer, p50"), "a channel to a parked thread", &ours, &raw);
@@ -201,7 +201,7 @@ fn consume() {
     let producer = queue.producer(ProducerConfig::default().batch_bytes(64 << 10)).unwrap();
     let topic = producer.topic("t").unwrap();
     for _ in 0..count {
-        let _ = topic.send(Record::new().value(&[b'v'; 100])).unwrap();
+        drop(topic.send(Record::new().value(&[b'v'; 100])).unwrap());
     }
     producer.flush().unwrap();
     drop((topic, producer));

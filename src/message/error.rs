@@ -81,16 +81,25 @@ impl RequestError {
 /// A batch that breaks a rule of its topic (semantics 1.1).
 impl From<&CheckError> for RequestError {
     fn from(error: &CheckError) -> Self {
-        let code = match error {
-            CheckError::MessageTooLarge { .. } => ErrorCode::MessageTooLarge,
-            CheckError::InvalidTimestamp { .. } => ErrorCode::InvalidTimestamp,
-            CheckError::Records(_) | CheckError::Rebuild(_) => ErrorCode::CorruptMessage,
-            _ => ErrorCode::InvalidRecord,
+        let (code, refused) = match error {
+            CheckError::InvalidTimestamp { refused, .. } => (ErrorCode::InvalidTimestamp, &refused[..]),
+            CheckError::InvalidRecords { refused, .. } => (ErrorCode::InvalidRecord, &refused[..]),
+            CheckError::MessageTooLarge { .. } => (ErrorCode::MessageTooLarge, &[][..]),
+            CheckError::Records(_) | CheckError::Rebuild(_) => (ErrorCode::CorruptMessage, &[][..]),
+            CheckError::OnlyOneBatch { .. }
+            | CheckError::BaseOffset { .. }
+            | CheckError::NoRecords
+            | CheckError::CountMismatch { .. }
+            | CheckError::ControlFromClient
+            | CheckError::DeleteHorizonFromClient
+            | CheckError::UnknownAttributes { .. }
+            | CheckError::NoSequence
+            | CheckError::SequenceWithoutProducer
+            | CheckError::TransactionalWithoutProducer => (ErrorCode::InvalidRecord, &[][..]),
         };
-        let refused = match error {
-            CheckError::InvalidTimestamp { refused, .. } | CheckError::InvalidRecords { refused, .. } => refused,
-            _ => return Self::because(code, error),
-        };
+        if refused.is_empty() {
+            return Self::because(code, error);
+        }
         let fault = |one: &Refused| RecordFault { index: one.index, message: one.reason.to_string() };
         Self::because(code, error).with(Detail::Records(refused.iter().map(fault).collect()))
     }

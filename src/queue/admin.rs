@@ -40,10 +40,10 @@ impl Queue {
     pub fn create_topic(&self, name: &str, partitions: u32, config: TopicConfig) -> Result<CreatedTopic, AdminError> {
         let topic = NewTopic::new(TopicName::new(name)?).partitions(partitions).config(config);
         let request = CreateTopics { topics: vec![topic], timeout_ms: patience_ms(), trial: Trial::Do };
-        match self.ask(Request::CreateTopics(request))? {
-            Response::CreateTopics(answers) => only(answers),
-            _ => Err(AdminError::Closed),
-        }
+        let Response::CreateTopics(answers) = self.ask(Request::CreateTopics(request))? else {
+            return Err(AdminError::Closed);
+        };
+        only(answers)
     }
 
     /// Deletes a topic with all its records.
@@ -53,10 +53,12 @@ impl Queue {
     /// [`AdminError`]: there is none of this name, or it is one of the queue's own.
     pub fn delete_topic(&self, name: &str) -> Result<(), AdminError> {
         let topics = vec![TopicRef::Name(TopicName::new(name)?)];
-        match self.ask(Request::DeleteTopics(DeleteTopics { topics, timeout_ms: patience_ms() }))? {
-            Response::DeleteTopics(answers) => only(answers),
-            _ => Err(AdminError::Closed),
-        }
+        let Response::DeleteTopics(answers) =
+            self.ask(Request::DeleteTopics(DeleteTopics { topics, timeout_ms: patience_ms() }))?
+        else {
+            return Err(AdminError::Closed);
+        };
+        only(answers)
     }
 
     /// Adds partitions to a topic, so that it has `total`. Records stay where they are, but a key may go to another partition
@@ -68,10 +70,10 @@ impl Queue {
     pub fn add_partitions(&self, name: &str, total: u32) -> Result<(), AdminError> {
         let topics = vec![MorePartitions { name: TopicName::new(name)?, total, assignment: None }];
         let request = CreatePartitions { topics, timeout_ms: patience_ms(), trial: Trial::Do };
-        match self.ask(Request::CreatePartitions(request))? {
-            Response::CreatePartitions(answers) => only(answers),
-            _ => Err(AdminError::Closed),
-        }
+        let Response::CreatePartitions(answers) = self.ask(Request::CreatePartitions(request))? else {
+            return Err(AdminError::Closed);
+        };
+        only(answers)
     }
 
     /// Changes settings of a topic, all or none.
@@ -81,10 +83,12 @@ impl Queue {
     /// [`AdminError`]: there is no such topic, no such setting, or no such value of it.
     pub fn alter_config(&self, name: &str, changes: Vec<ConfigChange>) -> Result<(), AdminError> {
         let topics = vec![(TopicName::new(name)?, changes)];
-        match self.ask(Request::AlterConfigs(AlterConfigs { topics, trial: Trial::Do }))? {
-            Response::AlterConfigs(answers) => only(answers),
-            _ => Err(AdminError::Closed),
-        }
+        let Response::AlterConfigs(answers) =
+            self.ask(Request::AlterConfigs(AlterConfigs { topics, trial: Trial::Do }))?
+        else {
+            return Err(AdminError::Closed);
+        };
+        only(answers)
     }
 
     /// The settings of a topic, with where each comes from.
@@ -94,10 +98,10 @@ impl Queue {
     /// [`AdminError`]: there is no such topic.
     pub fn describe_config(&self, name: &str) -> Result<Vec<ConfigEntry>, AdminError> {
         let topics = vec![(TopicName::new(name)?, None)];
-        match self.ask(Request::DescribeConfigs(DescribeConfigs { topics }))? {
-            Response::DescribeConfigs(answers) => only(answers),
-            _ => Err(AdminError::Closed),
-        }
+        let Response::DescribeConfigs(answers) = self.ask(Request::DescribeConfigs(DescribeConfigs { topics }))? else {
+            return Err(AdminError::Closed);
+        };
+        only(answers)
     }
 
     /// The topics there are, in the order of their names; the queue's own too.
@@ -106,12 +110,9 @@ impl Queue {
     ///
     /// [`AdminError::Closed`].
     pub fn topics(&self) -> Result<Vec<TopicDescription>, AdminError> {
-        match self.ask(Request::DescribeTopics(DescribeTopics { topics: None }))? {
-            Response::DescribeTopics(described) => {
-                Ok(described.topics.into_iter().filter_map(|answer| answer.result.ok()).collect())
-            }
-            _ => Err(AdminError::Closed),
-        }
+        let request = Request::DescribeTopics(DescribeTopics { topics: None });
+        let Response::DescribeTopics(described) = self.ask(request)? else { return Err(AdminError::Closed) };
+        Ok(described.topics.into_iter().filter_map(|answer| answer.result.ok()).collect())
     }
 
     /// An offset of a partition: its first one, its end, or that of a record by its date. `None`: no record is as late.
@@ -122,10 +123,10 @@ impl Queue {
     pub fn offset(&self, partition: &TopicPartition, at: OffsetSpec) -> Result<Option<ListedOffset>, AdminError> {
         let partitions = vec![ListPartition { partition: partition.clone(), at, current_leader_epoch: None }];
         let request = ListOffsets { isolation: IsolationLevel::ReadUncommitted, partitions };
-        match self.ask(Request::ListOffsets(request))? {
-            Response::ListOffsets(answers) => only(answers),
-            _ => Err(AdminError::Closed),
-        }
+        let Response::ListOffsets(answers) = self.ask(Request::ListOffsets(request))? else {
+            return Err(AdminError::Closed);
+        };
+        only(answers)
     }
 
     /// Deletes the records of a partition below an offset. Answers where it begins now.
@@ -135,10 +136,10 @@ impl Queue {
     /// [`AdminError`]: there is no such partition, or the offset lies behind what is acknowledged.
     pub fn delete_records(&self, partition: &TopicPartition, before: DeleteBefore) -> Result<Offset, AdminError> {
         let request = DeleteRecords { timeout_ms: patience_ms(), partitions: vec![(partition.clone(), before)] };
-        match self.ask(Request::DeleteRecords(request))? {
-            Response::DeleteRecords(answers) => only(answers),
-            _ => Err(AdminError::Closed),
-        }
+        let Response::DeleteRecords(answers) = self.ask(Request::DeleteRecords(request))? else {
+            return Err(AdminError::Closed);
+        };
+        only(answers)
     }
 
     /// Asks the node and waits for the answer, doing some of its work meanwhile.

@@ -24,9 +24,9 @@ impl<D: Disk> Client for Node<D> {
     }
 
     fn ask(&self, request: Request, on_answer: OnAnswer) -> RequestId {
-        match request {
-            Request::Produce(produce) => self.produce(produce, on_answer),
-            other => self.put(without_batches(other), on_answer),
+        match without_batches(request) {
+            Ok(other) => self.put(other, on_answer),
+            Err(produce) => self.produce(produce, on_answer),
         }
     }
 
@@ -141,15 +141,10 @@ fn with_refusals(on_answer: OnAnswer, refused: Vec<(usize, PartitionAnswer<Produ
     Box::new(move |answer| on_answer(answer.map(|response| checks::merge(response, refused))))
 }
 
-/// The same request, of another type: only a produce has batches.
-fn without_batches(request: Request) -> Request<Checked> {
-    match request {
-        Request::Produce(produce) => Request::Produce(Produce {
-            acks: produce.acks,
-            durability: produce.durability,
-            timeout_ms: produce.timeout_ms,
-            partitions: Vec::new(),
-        }),
+/// The same request, of another type; but for a produce, which alone has batches.
+fn without_batches(request: Request) -> Result<Request<Checked>, Produce<Batch>> {
+    Ok(match request {
+        Request::Produce(produce) => return Err(produce),
         Request::Fetch(request) => Request::Fetch(request),
         Request::ListOffsets(request) => Request::ListOffsets(request),
         Request::DeleteRecords(request) => Request::DeleteRecords(request),
@@ -162,5 +157,5 @@ fn without_batches(request: Request) -> Request<Checked> {
         Request::InitProducerId(request) => Request::InitProducerId(request),
         Request::OffsetCommit(request) => Request::OffsetCommit(request),
         Request::OffsetFetch(request) => Request::OffsetFetch(request),
-    }
+    })
 }

@@ -4,20 +4,20 @@
 
 use std::time::Duration;
 
+use crate::queue::sync::Deadline;
 use crate::time::{Instant, Timestamp};
 
 /// The clocks of one node.
 #[derive(Clone, Copy, Debug)]
-#[expect(clippy::disallowed_types, reason = "this is where the time comes from")]
 pub(crate) struct Clock {
-    origin: std::time::Instant,
+    origin: Deadline,
 }
 
 #[expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "this is where the time comes from")]
 impl Clock {
     /// Deadlines count from now.
     pub(crate) fn start() -> Self {
-        Self { origin: std::time::Instant::now() }
+        Self { origin: Deadline::now() }
     }
 
     /// How much time has passed, in whole milliseconds.
@@ -26,7 +26,7 @@ impl Clock {
     }
 
     /// When it will be `at`, as the operating system counts; `None` if that is never.
-    pub(crate) fn at(&self, at: Instant) -> Option<std::time::Instant> {
+    pub(crate) fn at(&self, at: Instant) -> Option<Deadline> {
         self.origin.checked_add(Duration::from_millis(at.as_millis()))
     }
 

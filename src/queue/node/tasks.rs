@@ -23,7 +23,7 @@ impl<D: Disk> Node<D> {
             }
             Task::Flush(slot, sync) => self.flush(&slot, &sync),
             Task::Find { waiter, partition, search } => {
-                self.give(Input::Found { waiter, result: self.find(&partition, &search) })
+                self.give(Input::Found { waiter, result: self.find(&partition, &search) });
             }
             Task::Open(opening) => self.open(*opening),
             Task::Delete(partition) => self.delete(&partition),
