@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::controller::Controller;
 use crate::controller::change::Change;
-use crate::controller::create::METADATA_TOPIC;
+use crate::controller::create::{METADATA_TOPIC, config_record};
 use crate::controller::draw::Draw;
-use crate::controller::image::PartitionState;
+use crate::controller::image::{PartitionState, Resource};
 use crate::controller::records::{MetadataRecord, TopicRecord};
 use crate::controller::uuid::Uuid;
 use crate::epoch::LeaderEpoch;
@@ -29,7 +29,8 @@ pub struct Found {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[must_use = "the changes are to be appended"]
 pub struct Adoption {
-    /// To be appended in order, one or more for each topic.
+    /// To be appended in order. It is one, unless there are more records than a change may have: so a crash leaves all to be
+    /// adopted, or nothing.
     pub changes: Vec<Change>,
     /// What is adopted when they are committed.
     pub adopted: Vec<Adopted>,
@@ -86,16 +87,20 @@ impl Controller {
     ///
     /// Where no directory of a topic has an id, one is drawn. Numbers may be missing; those that are there work. What the
     /// logs say of producers must be counted as well ([`Controller::decide_producer_ids_in_use`]).
+    ///
+    /// What the topics were configured to be is not known, so each gets settings by which no record goes for its age: whoever
+    /// knows better alters them.
     pub fn decide_adopt(&self, node: BrokerId, found: &[Found], draw: &mut Draw) -> Adoption {
         let mut adoption = Adoption::default();
         let mut topics: BTreeMap<&TopicName, Vec<&Found>> = BTreeMap::new();
         for one in found {
             topics.entry(one.partition.topic()).or_default().push(one);
         }
-        let mut taken = Taken::new();
+        let (mut taken, mut records) = (Taken::new(), Vec::new());
         for (name, parts) in topics {
-            self.adopt_topic(node, name, parts, &mut taken, draw, &mut adoption);
+            records.extend(self.adopt_topic(node, name, parts, &mut taken, draw, &mut adoption));
         }
+        adoption.changes = super::change::in_changes(records);
         adoption
     }
 
@@ -107,7 +112,7 @@ impl Controller {
         taken: &mut Taken,
         draw: &mut Draw,
         out: &mut Adoption,
-    ) {
+    ) -> Vec<MetadataRecord> {
         let known = self.latest().topic(name);
         parts.sort_by_key(|part| part.partition.partition());
         let stated = parts.iter().find_map(|part| part.topic_id);
@@ -118,6 +123,7 @@ impl Controller {
             records.push(
                 TopicRecord { name: name.as_str().to_owned(), topic_id: id.into(), ..TopicRecord::default() }.into(),
             );
+            records.extend(settings(name));
         }
         let mut numbers = BTreeSet::new();
         for part in parts {
@@ -132,10 +138,11 @@ impl Controller {
             }
         }
         let is_worth_it = records.iter().any(|record| matches!(record, MetadataRecord::Partition(_)));
-        if is_worth_it {
-            taken.insert(id, name.clone());
-            out.changes.extend(super::change::in_changes(records));
+        if !is_worth_it {
+            return Vec::new();
         }
+        taken.insert(id, name.clone());
+        records
     }
 
     fn is_free(&self, id: TopicId) -> bool {
@@ -170,4 +177,18 @@ impl Controller {
         };
         partition.to_record(id, part.partition.partition()).into()
     }
+}
+
+/// Kafka's own topics in which the latest record of each key is all that counts.
+const COMPACTED: [&str; 2] = ["__consumer_offsets", "__transaction_state"];
+
+/// The settings of a topic of which nobody knows how it was configured. With the defaults, records of last week would be
+/// deleted that its owner may have meant to keep for ever.
+fn settings(name: &TopicName) -> Vec<MetadataRecord> {
+    let resource = Resource::topic(name);
+    let mut records = vec![config_record(&resource, "retention.ms", Some("-1".to_owned()))];
+    if COMPACTED.contains(&name.as_str()) {
+        records.push(config_record(&resource, "cleanup.policy", Some("compact".to_owned())));
+    }
+    records
 }

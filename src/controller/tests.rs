@@ -288,12 +288,15 @@ fn directories_without_metadata_become_topics() {
         (part("gamma-0"), AdoptRefusal::IdTaken { id: id(alpha), name: other }),
     ];
     assert_eq!(adoption.refused, expected);
+    assert_eq!(adoption.changes.len(), 1, "a crash leaves all of it or nothing");
     for change in &adoption.changes {
         commit(&mut controller, change);
     }
     let first = state(&controller, "alpha-0");
     assert_eq!((first.leader, first.leader_epoch.get(), first.directories[0]), (Some(NODE), 3, DIRECTORY));
     assert_eq!(controller.image().topic_count(), 2);
+    let settings = controller.image().topic_config(&name("alpha")).unwrap();
+    assert_eq!(settings.get("retention.ms").map(String::as_str), Some("-1"), "nobody said that records may go");
     let again = controller.decide_adopt(NODE, &directories, &mut Draw::new(2));
     assert_eq!((again.changes.len(), again.refused.len()), (0, directories.len()));
 }
