@@ -53,7 +53,7 @@ impl<D: Disk> LogDir<D> {
     }
 
     /// Nothing is known of the log any more.
-    fn forget(&mut self, partition: &TopicPartition) -> Result<(), DiskError> {
+    pub(crate) fn forget(&mut self, partition: &TopicPartition) -> Result<(), DiskError> {
         match self.forget_mark(partition) {
             Ok(()) => self.sync_marks()?,
             Err(MarksError::Disk(error)) => return Err(error),

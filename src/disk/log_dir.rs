@@ -32,7 +32,8 @@ const LOG_STARTS: &str = "log-start-offset-checkpoint";
 #[derive(Debug)]
 pub struct LogDir<D: Disk> {
     disk: D,
-    _lock: D::Lock,
+    /// `None` once the directory was let go.
+    lock: Option<D::Lock>,
     marks: MarkFile<D>,
     /// What the file said that says so: Kafka names its broker epoch in it.
     clean_file: Option<Vec<u8>>,
@@ -85,7 +86,7 @@ impl<D: Disk> LogDir<D> {
         }
         Ok(Self {
             disk,
-            _lock: lock,
+            lock: Some(lock),
             marks,
             clean_file: clean,
             noted_clean: false,
@@ -109,6 +110,11 @@ impl<D: Disk> LogDir<D> {
         &self.unreadable
     }
 
+    /// Lets the directory go, so that others may open it: every log is closed, and nothing will be done here any more.
+    pub(crate) fn unlock(&mut self) {
+        self.lock = None;
+    }
+
     /// The partitions that have a directory here.
     ///
     /// # Errors
@@ -125,6 +131,14 @@ impl<D: Disk> LogDir<D> {
     /// The disk's, and a file that cannot be understood.
     pub fn topic_id_of(&self, partition: &TopicPartition) -> Result<Option<TopicId>, OpenError> {
         topic_id::read(&self.disk, &DiskPath::root().entry(partition), partition)
+    }
+
+    /// The farthest offset that the files at the root tell of a partition, whether it has a directory or not.
+    pub(crate) fn noted_end(&self, partition: &TopicPartition) -> Option<Offset> {
+        let mark = self.marks.marks().find(partition).map(|mark| mark.offset);
+        let checkpoints = [&self.recovery_points, &self.high_watermarks, &self.log_starts];
+        let noted = checkpoints.into_iter().filter_map(|file| file.offsets.get(partition).copied());
+        noted.chain(mark).max()
     }
 
     /// Opens the log of `partition`, making it if it is not there, for somebody who drives it by hand. Whatever happened

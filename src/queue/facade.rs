@@ -87,7 +87,8 @@ impl Queue {
     /// not read it. Whoever waits for anything is told that the queue is closed; records that a producer still gathers are
     /// not sent: [`Producer::flush`] them before. Takes as long as the disk takes.
     ///
-    /// A second close, through another handle, finds nothing to close.
+    /// The directories may be opened again when it returns, also where handles of this queue are left: they are told that it is
+    /// closed. A second close, through another handle, finds nothing to close.
     pub fn close(self) -> CloseReport {
         CloseReport { partitions: self.end.close() }
     }

@@ -25,7 +25,7 @@ pub struct Closed {
 
 impl<D: Disk> Node<D> {
     /// Takes no more questions, has all that was appended written and flushed, and closes each log. What fails is told for
-    /// each partition; the others are closed all the same. The partition `last` is closed behind all others.
+    /// each partition; the others are closed all the same. The partition `last` is closed behind all others, and then the directories are let go.
     pub(crate) fn close(&self, last: &TopicPartition) -> Vec<Closed> {
         self.refuse_all();
         let names: Vec<TopicPartition> = self.core.lock().slots.keys().filter(|name| *name != last).cloned().collect();
@@ -33,6 +33,11 @@ impl<D: Disk> Node<D> {
         closed.extend(self.close_all(std::slice::from_ref(last)));
         self.alarm.close();
         self.pool.close();
+        // Nobody does anything here any more, though handles may be left: whoever opens the directories next need not wait
+        // for these.
+        for dir in &self.dirs {
+            dir.lock().unlock();
+        }
         closed
     }
 

@@ -4,6 +4,7 @@ use crate::controller::Image;
 use crate::disk::Disk;
 use crate::id::{TopicId, TopicPartition};
 use crate::message::RequestError;
+use crate::offset::Offset;
 use crate::partition::Reign;
 use crate::queue::node::Node;
 use crate::queue::node::outputs::{AdoptionResult, Core};
@@ -49,6 +50,11 @@ impl<D: Disk> Node<D> {
     /// The topic that the files of a partition belong to, if they say so.
     pub(crate) fn topic_id_of(&self, dir: usize, partition: &TopicPartition) -> Result<Option<TopicId>, String> {
         self.dirs[dir].lock().topic_id_of(partition).map_err(|error| error.to_string())
+    }
+
+    /// The farthest offset that a directory's own files tell of a partition.
+    pub(crate) fn noted_end(&self, dir: usize, partition: &TopicPartition) -> Option<Offset> {
+        self.dirs[dir].lock().noted_end(partition)
     }
 
     /// Partitions that were opened and could not be hosted, and why.

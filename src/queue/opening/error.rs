@@ -2,7 +2,7 @@
 
 use crate::controller::{ChooseError, ReplayError, SnapshotError};
 use crate::disk::dirs::DirsError;
-use crate::disk::{DiskError, OpenError, ReadFault};
+use crate::disk::{DiskError, OpenError};
 use crate::id::BrokerId;
 use crate::message::RequestError;
 
@@ -59,11 +59,15 @@ pub enum QueueOpenError {
     #[error(transparent)]
     Dirs(#[from] DirsError),
     /// The metadata is damaged where it was known to be on disk: topics would be missing, and their records with them.
-    #[error("the metadata is damaged: {0}")]
+    ///
+    /// Put back a copy of `__cluster_metadata-0`. If there is none, move that directory away: all partitions that are there
+    /// are taken over then, with every record, but what their topics were configured to be is lost, and a topic that was
+    /// being deleted may come back.
+    #[error(
+        "the metadata is damaged: {0}; put back a copy of __cluster_metadata-0, or move that directory away to have the \
+         partitions taken over without their settings"
+    )]
     MetadataDamaged(String),
-    /// The log of the metadata cannot be read.
-    #[error("the log of the metadata: {0}")]
-    MetadataUnreadable(#[from] ReadFault),
     /// A record of the metadata cannot be replayed.
     #[error("the log of the metadata: {0}")]
     Replay(#[from] ReplayError),

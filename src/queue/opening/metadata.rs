@@ -7,7 +7,10 @@ use bytes::Bytes;
 
 use crate::controller::{LogEnds, METADATA_TOPIC, Reading, Replayer, Snapshot, SnapshotId, choose};
 use crate::disk::small::read_if_there;
-use crate::disk::{Disk, DiskErrorKind, DiskPath, LogDir, LogFile, OpenOptions, OpenedLog, RecoveryReport, Shutdown};
+use crate::disk::{
+    Disk, DiskErrorKind, DiskPath, LogDir, LogFile, OpenError, OpenOptions, OpenedLog, ReadFault, RecoveryReport,
+    Shutdown,
+};
 use crate::id::TopicPartition;
 use crate::log::{Isolation, LogConfig, ReadPlan};
 use crate::offset::Offset;
@@ -41,7 +44,7 @@ pub(super) fn open<D: Disk>(mut dir: LogDir<D>, now: Timestamp) -> Result<(LogDi
     let partition = metadata_partition();
     let options = OpenOptions { config: config(), ..OpenOptions::default() };
     let snapshots = snapshots(&dir)?;
-    let mut opened = dir.open_log(&partition, &options, now)?;
+    let mut opened = open_log(&mut dir, &options, now)?;
     refuse_damage(&opened.report)?;
     let reading = choose(snapshots.iter().copied(), ends(&opened))?;
     if let Reading::Instead(id) = reading {
@@ -60,6 +63,27 @@ pub(super) fn open<D: Disk>(mut dir: LogDir<D>, now: Timestamp) -> Result<(LogDi
     let batches = replay(&mut opened, &mut replayer, from)?;
     let is_blank = reading == Reading::WholeLog && batches <= 1;
     Ok((dir, Metadata { opened, replayer, is_blank }))
+}
+
+/// A directory that is not there is no damage, whatever was noted of it: there is no metadata, and what is there is adopted.
+fn open_log<D: Disk>(
+    dir: &mut LogDir<D>,
+    options: &OpenOptions,
+    now: Timestamp,
+) -> Result<OpenedLog<D>, QueueOpenError> {
+    let partition = metadata_partition();
+    if !dir.partitions()?.contains(&partition) {
+        dir.forget(&partition)?;
+    }
+    dir.open_log(&partition, options, now).map_err(|error| match error {
+        OpenError::SegmentMissing { .. } => QueueOpenError::MetadataDamaged(error.to_string()),
+        OpenError::Disk { .. }
+        | OpenError::Dir(_)
+        | OpenError::TopicIdMismatch { .. }
+        | OpenError::AlreadyOpen
+        | OpenError::Config(_)
+        | OpenError::Unreadable { .. } => error.into(),
+    })
 }
 
 /// All that is ever appended stays until a snapshot stands for it: retention is not for the log to decide.
@@ -104,7 +128,9 @@ fn replay<D: Disk>(opened: &mut OpenedLog<D>, replayer: &mut Replayer, from: Off
     let mut batches = 0;
     while next < end {
         let entries = read(opened, next)?;
-        let Some(last) = entries.last() else { break };
+        let Some(last) = entries.last() else {
+            return Err(QueueOpenError::MetadataDamaged(format!("nothing can be read from offset {next} to {end}")));
+        };
         let behind = last.next_offset();
         for entry in &entries {
             replayer.push(entry)?;
@@ -124,7 +150,10 @@ fn read<D: Disk>(opened: &mut OpenedLog<D>, from: Offset) -> Result<Vec<Entry>, 
             ReadPlan::Cached(batches) => return Ok(batches.into_iter().map(Entry::Batch).collect()),
             ReadPlan::File(span) => {
                 let facts = opened.log.span_facts(&span);
-                let entries = opened.driver.read(&span, &facts)?;
+                let entries = opened.driver.read(&span, &facts).map_err(|fault| match fault {
+                    ReadFault::Disk(error) => QueueOpenError::Disk(error),
+                    ReadFault::Corrupt { .. } => damaged(&fault),
+                })?;
                 if !entries.is_empty() {
                     return Ok(entries);
                 }

@@ -6,7 +6,8 @@
 //!
 //! - May use: the node, `disk`, `controller`.
 //! - Must not know: what the answers to the controller's questions are.
-//! - Always true: nothing that is unknown is removed or renamed; a directory that is missing does not come back empty.
+//! - Always true: nothing that is unknown is removed or renamed; a directory that is missing does not come back empty if it had
+//!   records.
 
 mod error;
 mod identity;
@@ -28,6 +29,7 @@ use crate::epoch::LeaderEpoch;
 use crate::id::{TopicId, TopicPartition};
 use crate::log::{Log, LogConfig};
 use crate::message::TopicConfig;
+use crate::offset::Offset;
 use crate::partition::{Durability, Found, PartitionConfig, PartitionFacts, Reign};
 use crate::queue::node::{Node, NodeOptions};
 use crate::time::Timestamp;
@@ -270,6 +272,13 @@ impl<D: Disk> Opening<'_, D> {
 
     fn open_one(&self, wanted: &Wanted) -> Result<Waiting<D>, String> {
         let Wanted { partition, dir, topic_id, log, config } = wanted;
+        if !self.places.contains_key(partition)
+            && let Some(end) = self.node.noted_end(*dir, partition).filter(|end| *end > Offset::ZERO)
+        {
+            return Err(format!(
+                "its directory is missing, and had records up to offset {end}: put it back, or delete the topic"
+            ));
+        }
         let opened = self.node.open_log(*dir, partition, log.clone(), Some(*topic_id))?;
         Ok(Waiting { dir: *dir, opened, topic_id: *topic_id, config: *config })
     }

@@ -16,7 +16,8 @@ pub struct OpeningReport {
     pub metadata: RecoveryReport,
     /// The log of each partition that was opened, in order.
     pub partitions: Vec<RecoveryReport>,
-    /// Partitions that the metadata did not know and has taken over: there was no metadata.
+    /// Partitions that the metadata did not know and has taken over: there was no metadata. How their topics were configured
+    /// nobody knows, so their records are kept until [`Queue::alter_config`](crate::queue::Queue::alter_config) says for how long.
     pub adopted: Vec<TopicPartition>,
     /// Partitions that it did not take over, and why. Their files were left alone.
     pub not_adopted: Vec<(TopicPartition, AdoptRefusal)>,
