@@ -1,0 +1,434 @@
+//! What a queue is not to be given: an exact error each, and it goes on for everyone else.
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may panic, and looks at real files")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use ottla::Queue;
+use ottla::consumer::{OffsetReset, PollError, Start};
+use ottla::disk::{MemDisk, OpenError};
+use ottla::id::TopicPartition;
+use ottla::message::{
+    Committed, ConfigChange, ConfigOperation, DeleteBefore, Detail, ErrorCode, OffsetSpec, TopicConfig,
+};
+use ottla::offset::Offset;
+use ottla::producer::SendError;
+use ottla::queue::{
+    AdminError, CommitError, ConsumeError, Consumer, ConsumerConfig, Producer, ProducerConfig, QueueOpenError, Record,
+    SendAndWaitError, SendFault, SubscribeError,
+};
+
+/// How long a test waits for what must come.
+const LONG: Duration = Duration::from_secs(30);
+const METADATA_LOG: &str = "__cluster_metadata-0/00000000000000000000.log";
+
+fn open(disk: &MemDisk) -> Queue {
+    try_open(disk).unwrap()
+}
+
+fn try_open(disk: &MemDisk) -> Result<Queue, QueueOpenError> {
+    Queue::builder().open_on(vec![disk.clone()])
+}
+
+fn part(text: &str) -> TopicPartition {
+    TopicPartition::parse(text).unwrap()
+}
+
+fn producer(queue: &Queue) -> Producer {
+    queue.producer(ProducerConfig::default()).unwrap()
+}
+
+/// A consumer of one partition from its first record on, which is told when an offset is gone.
+fn reader(queue: &Queue, partition: &str) -> Consumer {
+    let mut consumer = queue.consumer(&ConsumerConfig::default().reset(OffsetReset::Refuse)).unwrap();
+    consumer.assign([(part(partition), Start::Find(OffsetSpec::Earliest))]).unwrap();
+    consumer
+}
+
+/// A record goes in and comes out.
+fn works(queue: &Queue, topic: &str) {
+    let placed = producer(queue).send_and_wait(Record::to(topic).partition(0).value("works")).unwrap();
+    let mut consumer = reader(queue, &format!("{topic}-0"));
+    consumer.seek(&placed.partition, placed.offset.unwrap()).unwrap();
+    let records = consumer.poll(LONG).unwrap();
+    assert_eq!(records.iter().next().unwrap().value(), Some(&b"works"[..]));
+}
+
+fn with_topic(disk: &MemDisk) -> Queue {
+    let queue = open(disk);
+    queue.create_topic("orders", 2, TopicConfig::default()).unwrap();
+    queue
+}
+
+#[track_caller]
+fn refused<T: std::fmt::Debug>(result: Result<T, AdminError>, code: ErrorCode) -> String {
+    match result.unwrap_err() {
+        AdminError::Refused(why) if why.code == code => why.to_string(),
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn an_unknown_topic_is_named_by_everyone_who_is_asked_for_it() {
+    let queue = with_topic(&MemDisk::new());
+    let producer = producer(&queue);
+    let unknown = producer.send(Record::to("nobody").value("x")).unwrap_err();
+    assert_eq!(unknown.to_string(), "there is no topic nobody");
+    let no_such = producer.send(Record::to("orders").partition(2).value("x")).unwrap_err();
+    assert!(matches!(no_such, SendFault::NoSuchPartition { partition: 2, partitions: 2, .. }), "{no_such}");
+    let mut consumer = queue.consumer(&ConsumerConfig::default()).unwrap();
+    let unknown = consumer.subscribe(["orders", "nobody"]).unwrap_err();
+    assert_eq!(unknown.to_string(), "there is no topic nobody");
+    let no_such = consumer.assign([(part("orders-2"), Start::Find(OffsetSpec::Latest))]).unwrap_err();
+    assert!(matches!(no_such, SubscribeError::UnknownPartition { partitions: 2, .. }), "{no_such}");
+    let unknown = ErrorCode::UnknownTopicOrPartition;
+    for text in [
+        refused(queue.delete_topic("nobody"), unknown),
+        refused(queue.add_partitions("nobody", 3), unknown),
+        refused(queue.describe_config("nobody"), unknown),
+        refused(queue.offset(&part("nobody-0"), OffsetSpec::Latest), unknown),
+        refused(queue.delete_records(&part("nobody-0"), DeleteBefore::HighWatermark), unknown),
+        refused(queue.alter_config("nobody", vec![set("retention.ms", "1")]), unknown),
+    ] {
+        assert!(text.contains("nobody"), "{text}");
+    }
+    works(&queue, "orders");
+}
+
+fn set(key: &str, value: &str) -> ConfigChange {
+    ConfigChange { key: key.to_owned(), operation: ConfigOperation::Set(value.to_owned()) }
+}
+
+#[test]
+fn a_bad_name_or_setting_is_refused_and_nothing_is_made() {
+    let disk = MemDisk::new();
+    let queue = with_topic(&disk);
+    let long = "x".repeat(250);
+    for name in ["", ".", "..", "a/b", "a b", "näher", &long] {
+        assert!(matches!(queue.create_topic(name, 1, TopicConfig::default()), Err(AdminError::Name(_))), "{name}");
+        assert!(matches!(producer(&queue).send(Record::to(name).value("x")), Err(SendFault::Name(_))), "{name}");
+        let mut consumer = queue.consumer(&ConsumerConfig::default()).unwrap();
+        assert!(matches!(consumer.subscribe([name]), Err(SubscribeError::InvalidTopic(_))), "{name}");
+    }
+    queue.create_topic("a.b", 1, TopicConfig::default()).unwrap();
+    let collides = refused(queue.create_topic("a_b", 1, TopicConfig::default()), ErrorCode::InvalidTopicException);
+    assert!(collides.contains("a.b"), "{collides}");
+    refused(queue.create_topic("__cluster_metadata", 1, TopicConfig::default()), ErrorCode::InvalidRequest);
+    refused(queue.create_topic("none", 0, TopicConfig::default()), ErrorCode::InvalidPartitions);
+    refused(queue.add_partitions("orders", 1), ErrorCode::InvalidPartitions);
+    for (key, value) in [("retention.ms", "soon"), ("segment.bytes", "1"), ("no.such.setting", "1")] {
+        let text = refused(queue.alter_config("orders", vec![set(key, value)]), ErrorCode::InvalidConfig);
+        assert!(text.contains(key), "{text}");
+    }
+    assert_eq!(queue.topics().unwrap().len(), 2);
+    works(&queue, "orders");
+}
+
+#[test]
+fn a_record_that_is_too_large_is_refused_with_both_sizes_and_its_neighbours_are_not() {
+    let queue = with_topic(&MemDisk::new());
+    let small = queue.producer(ProducerConfig::default().record_bytes_max(1000)).unwrap();
+    let too_large = small.send(Record::to("orders").value(vec![0; 2000])).unwrap_err();
+    assert!(matches!(too_large, SendFault::TooLarge { bytes: 2000.., max: 1000 }), "{too_large}");
+    small.send_and_wait(Record::to("orders").value("fits")).unwrap();
+    // The topic takes less than the producer.
+    queue.alter_config("orders", vec![set("max.message.bytes", "500")]).unwrap();
+    let before = small.send(Record::to("orders").partition(0).value("before")).unwrap();
+    let refused = small.send_and_wait(Record::to("orders").partition(1).value(vec![0; 700])).unwrap_err();
+    let after = small.send(Record::to("orders").partition(1).value("after")).unwrap();
+    small.flush().unwrap();
+    let SendAndWaitError::NotDelivered(SendError::Refused { error, .. }) = &refused else { panic!("{refused}") };
+    assert_eq!(error.code, ErrorCode::MessageTooLarge);
+    assert!(refused.to_string().contains("500"), "{refused}");
+    before.wait().unwrap();
+    after.wait().unwrap();
+}
+
+#[test]
+fn an_offset_out_of_range_is_told_with_both_ends_and_the_others_are_read() {
+    let queue = with_topic(&MemDisk::new());
+    for number in 0..10_u32 {
+        let value = number.to_string();
+        producer(&queue).send_and_wait(Record::to("orders").partition(number % 2).value(&value)).unwrap();
+    }
+    queue.delete_records(&part("orders-0"), DeleteBefore::Offset(Offset::new(2))).unwrap();
+    let mut consumer = queue.consumer(&ConsumerConfig::default().reset(OffsetReset::Refuse)).unwrap();
+    for lost in [Offset::ZERO, Offset::new(6)] {
+        consumer.assign([(part("orders-0"), Start::At(lost)), (part("orders-1"), Start::At(Offset::ZERO))]).unwrap();
+        let (mut told, mut others) = (None, 0);
+        while told.is_none() || others < 5 {
+            match consumer.poll(LONG) {
+                Ok(records) => {
+                    assert!(!records.is_empty(), "{others} came, {told:?}");
+                    others += records.len();
+                }
+                Err(error) => told = Some(error),
+            }
+        }
+        let range = Some((Offset::new(2), Offset::new(5)));
+        let expected = PollError::OutOfRange { partition: part("orders-0"), position: lost, range };
+        assert_eq!(told, Some(ConsumeError::Partition(expected)));
+        assert_eq!(others, 5);
+    }
+    let beyond = DeleteBefore::Offset(Offset::new(6));
+    let text = refused(queue.delete_records(&part("orders-0"), beyond), ErrorCode::OffsetOutOfRange);
+    assert!(text.contains('5'), "{text}");
+    let expected = producer(&queue)
+        .send_and_wait(Record::to("orders").partition(1).value("x").expected_offset(Offset::new(3)))
+        .unwrap_err();
+    let SendAndWaitError::NotDelivered(SendError::Refused { error, .. }) = &expected else { panic!("{expected}") };
+    assert_eq!(error.detail, Detail::LogEnd(Offset::new(5)));
+}
+
+#[test]
+fn a_closed_queue_says_so_to_everyone_who_has_a_handle() {
+    let disk = MemDisk::new();
+    let queue = with_topic(&disk);
+    works(&queue, "orders");
+    let config = ProducerConfig::default().linger(Duration::from_secs(60));
+    let (other, producer) = (queue.clone(), queue.producer(config).unwrap());
+    let mut consumer = queue.consumer(&ConsumerConfig::group("billing")).unwrap();
+    consumer.assign([(part("orders-0"), Start::Find(OffsetSpec::Latest))]).unwrap();
+    let pending = producer.send(Record::to("orders").value("not sent")).unwrap();
+    assert!(queue.close().is_clean());
+    pending.wait().unwrap_err();
+    assert!(matches!(
+        producer.send_and_wait(Record::to("orders").value("x")).unwrap_err(),
+        SendAndWaitError::NotTaken(SendFault::Closed) | SendAndWaitError::NotDelivered(SendError::Closed { .. })
+    ));
+    assert_eq!(consumer.poll(LONG).unwrap_err(), ConsumeError::Closed);
+    let offsets = [(part("orders-0"), Committed::at(Offset::ZERO))];
+    assert_eq!(consumer.commit_offsets(offsets).unwrap_err(), CommitError::Closed);
+    assert_eq!(other.topics().unwrap_err(), AdminError::Closed);
+    assert_eq!(other.create_topic("more", 1, TopicConfig::default()).unwrap_err(), AdminError::Closed);
+    assert!(other.close().partitions.is_empty(), "it is closed already");
+    works(&open(&disk), "orders");
+}
+
+#[test]
+fn a_second_handle_on_a_directory_is_refused_and_the_first_goes_on() {
+    let disk = MemDisk::new();
+    let queue = with_topic(&disk);
+    let second = try_open(&disk).unwrap_err();
+    assert!(matches!(second, QueueOpenError::Open(OpenError::AlreadyOpen)), "{second}");
+    works(&queue, "orders");
+}
+
+const OTHER_PROCESS: &str = "OTTLA_TEST_DIRECTORY_OF_ANOTHER_PROCESS";
+
+#[test]
+fn a_second_process_on_a_directory_is_refused_and_the_first_goes_on() {
+    if let Ok(dir) = std::env::var(OTHER_PROCESS) {
+        let second = Queue::open(dir).unwrap_err();
+        assert!(matches!(second, QueueOpenError::Open(OpenError::AlreadyOpen)), "{second}");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let queue = Queue::open(dir.path()).unwrap();
+    queue.create_topic("orders", 1, TopicConfig::default()).unwrap();
+    let name = "a_second_process_on_a_directory_is_refused_and_the_first_goes_on";
+    let mut second = Command::new(std::env::current_exe().unwrap());
+    let said = second.args(["--exact", name]).env(OTHER_PROCESS, dir.path()).output().unwrap();
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stdout));
+    assert!(String::from_utf8_lossy(&said.stdout).contains("1 passed"));
+    works(&queue, "orders");
+}
+
+#[test]
+fn a_file_in_place_of_the_directory_is_refused_and_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("queue");
+    std::fs::write(&path, "somebody's").unwrap();
+    for below in [path.clone(), path.join("below")] {
+        let error = Queue::open(&below).unwrap_err();
+        let QueueOpenError::Path { path: named, .. } = &error else { panic!("{error}") };
+        assert_eq!(Path::new(named), below);
+    }
+    assert_eq!(std::fs::read(&path).unwrap(), b"somebody's");
+    assert!(matches!(Queue::builder().open().unwrap_err(), QueueOpenError::NoDirectory));
+}
+
+/// Opening fails, and no file is another than before but the lock.
+fn refusal(disks: &[&MemDisk]) -> QueueOpenError {
+    let contents = || -> Vec<BTreeMap<String, Vec<u8>>> { disks.iter().map(|disk| disk.contents()).collect() };
+    let before = contents();
+    let error = Queue::builder().open_on(disks.iter().map(|disk| (*disk).clone()).collect()).unwrap_err();
+    for (mut before, mut after) in before.into_iter().zip(contents()) {
+        // Whether all was closed is remembered elsewhere while somebody has it open.
+        for name in [".lock", ".kafka_cleanshutdown"] {
+            before.remove(name);
+            after.remove(name);
+        }
+        let changed: Vec<_> = after.iter().filter(|(name, bytes)| before.get(*name) != Some(*bytes)).collect();
+        let gone: Vec<_> = before.keys().filter(|name| !after.contains_key(*name)).collect();
+        assert!(changed.is_empty() && gone.is_empty(), "{error}: changed {changed:?}, gone {gone:?}");
+    }
+    error
+}
+
+#[test]
+fn a_directory_of_another_cluster_or_node_is_refused_beside_ours() {
+    let (ours, theirs) = (MemDisk::new(), MemDisk::new());
+    assert!(with_topic(&ours).close().is_clean());
+    assert!(with_topic(&theirs).close().is_clean());
+    let error = refusal(&[&ours, &theirs]);
+    assert!(matches!(error, QueueOpenError::OtherCluster { dir: 1, .. }), "{error}");
+    works(&open(&ours), "orders");
+    works(&open(&theirs), "orders");
+    let cluster = String::from_utf8(ours.contents()["meta.properties"].clone()).unwrap();
+    let cluster = cluster.lines().find(|line| line.starts_with("cluster.id=")).unwrap();
+    let text = format!("version=1\n{cluster}\nnode.id=7\n");
+    let node = MemDisk::from_contents(&[("meta.properties".to_owned(), text.into_bytes())].into());
+    let error = refusal(&[&ours, &node]);
+    assert!(matches!(error, QueueOpenError::OtherNode { dir: 1, .. }), "{error}");
+}
+
+#[test]
+fn two_directories_with_the_same_partition_are_refused() {
+    let (first, second) = (MemDisk::new(), MemDisk::new());
+    let queue = Queue::builder().open_on(vec![first.clone(), second.clone()]).unwrap();
+    queue.create_topic("orders", 2, TopicConfig::default()).unwrap();
+    assert!(queue.close().is_clean());
+    let mut contents = second.contents();
+    contents.extend(first.contents().into_iter().filter(|(path, _)| path.starts_with("orders-")));
+    let error = refusal(&[&first, &MemDisk::from_contents(&contents)]);
+    assert!(matches!(error, QueueOpenError::Dirs(_)), "{error}");
+    assert!(error.to_string().contains("orders-"), "{error}");
+}
+
+#[test]
+fn a_future_format_of_a_file_at_the_root_is_refused() {
+    let disk = MemDisk::new();
+    assert!(with_topic(&disk).close().is_clean());
+    let with = |name: &str, bytes: Vec<u8>| {
+        let mut contents = disk.contents();
+        contents.insert(name.to_owned(), bytes);
+        MemDisk::from_contents(&contents)
+    };
+    let text = String::from_utf8(disk.contents()["meta.properties"].clone()).unwrap();
+    let error = refusal(&[&with("meta.properties", text.replace("version=1", "version=2").into_bytes())]);
+    assert!(matches!(&error, QueueOpenError::Properties { dir: 0, why } if why.contains('2')), "{error}");
+    for garbage in ["", "version=1\n", "version=1\ncluster.id=a\nnode.id=many\n", "\0\u{1}\u{2}"] {
+        let error = try_open(&with("meta.properties", garbage.as_bytes().to_vec()));
+        if let Err(error) = error {
+            assert!(matches!(error, QueueOpenError::Properties { dir: 0, .. }), "{garbage:?}: {error}");
+        }
+    }
+    works(&open(&disk), "orders");
+}
+
+/// What is left when the process dies after two topics were made.
+fn killed() -> MemDisk {
+    let disk = MemDisk::new();
+    let queue = with_topic(&disk);
+    queue.create_topic("bills", 1, TopicConfig::default()).unwrap();
+    works(&queue, "orders");
+    works(&queue, "bills");
+    drop(queue);
+    disk.kill();
+    disk
+}
+
+/// The same with other bytes in the log of the metadata.
+fn with_metadata(disk: &MemDisk, change: impl Fn(&mut Vec<u8>)) -> MemDisk {
+    let mut contents = disk.contents();
+    change(contents.get_mut(METADATA_LOG).unwrap());
+    MemDisk::from_contents(&contents)
+}
+
+#[test]
+fn a_metadata_log_with_half_a_batch_at_its_end_loses_that_and_nothing_else() {
+    let disk = with_metadata(&killed(), |log| {
+        let half = log[..50].to_vec();
+        log.extend(half);
+    });
+    let queue = open(&disk);
+    assert!(queue.report().metadata.torn.is_some(), "{}", queue.report());
+    assert_eq!(queue.topics().unwrap().len(), 2);
+    works(&queue, "orders");
+    works(&queue, "bills");
+}
+
+#[test]
+fn a_metadata_log_that_stops_in_the_middle_is_refused_with_what_to_do() {
+    let clean = MemDisk::new();
+    let queue = with_topic(&clean);
+    queue.create_topic("bills", 1, TopicConfig::default()).unwrap();
+    assert!(queue.close().is_clean());
+    for disk in [killed(), clean] {
+        let size = disk.contents()[METADATA_LOG].len();
+        let cut = |to: usize| with_metadata(&disk, move |log| log.truncate(to));
+        let flipped = |at: usize| with_metadata(&disk, move |log| log[at] ^= 1);
+        let emptied = with_metadata(&disk, Vec::clear);
+        let mut contents = disk.contents();
+        contents.remove(METADATA_LOG);
+        let without = MemDisk::from_contents(&contents);
+        let damaged = [
+            ("cut in a batch", cut(size / 2)),
+            ("cut at the end", cut(size - 1)),
+            ("a bit in the middle", flipped(size / 2)),
+            ("a bit in the first batch", flipped(70)),
+            ("a bit in the last batch", flipped(size - 3)),
+            ("emptied", emptied),
+            ("removed", without),
+        ];
+        for (what, damaged) in damaged {
+            let error = match try_open(&damaged) {
+                Ok(queue) => panic!("{what}: {}", queue.report()),
+                Err(error) => error,
+            };
+            assert!(matches!(error, QueueOpenError::MetadataDamaged(_)), "{what}: {error}");
+            let text = error.to_string();
+            assert!(text.contains("__cluster_metadata-0") && text.contains("put back a copy"), "{what}: {text}");
+            // A look has not made it worse: the copy put back, all is there.
+            let mut contents = damaged.contents();
+            contents.insert(METADATA_LOG.to_owned(), disk.contents()[METADATA_LOG].clone());
+            let queue = open(&MemDisk::from_contents(&contents));
+            assert_eq!(queue.topics().unwrap().len(), 2, "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_lost_metadata_directory_has_its_partitions_taken_over_as_the_error_says() {
+    let mut contents = killed().contents();
+    contents.retain(|path, _| !path.starts_with("__cluster_metadata-0"));
+    let disk = MemDisk::from_contents(&contents);
+    let queue = open(&disk);
+    assert_eq!(queue.report().adopted.len(), 3, "{}", queue.report());
+    let mut consumer = reader(&queue, "bills-0");
+    assert_eq!(consumer.poll(LONG).unwrap().len(), 1);
+    works(&queue, "orders");
+    works(&queue, "bills");
+    assert!(queue.close().is_clean());
+    let queue = open(&disk);
+    assert!(queue.report().is_clean(), "{}", queue.report());
+}
+
+#[test]
+fn a_full_disk_fails_what_does_not_fit_and_all_goes_on_when_there_is_room() {
+    let disk = MemDisk::new();
+    let queue = with_topic(&disk);
+    works(&queue, "orders");
+    let held: usize = disk.contents().values().map(Vec::len).sum();
+    disk.set_capacity(Some(held as u64 + (1 << 20)));
+    let config = ProducerConfig::default().delivery_timeout(Duration::from_millis(1500)).linger(Duration::ZERO);
+    let producer = queue.producer(config.request_timeout(Duration::from_millis(500))).unwrap();
+    let error = (0..100)
+        .find_map(|_| producer.send_and_wait(Record::to("orders").partition(1).value(vec![b'x'; 100_000])).err())
+        .expect("100 records of 100 kB do not fit in 1 MiB");
+    let SendAndWaitError::NotDelivered(told) = &error else { panic!("{error}") };
+    assert!(matches!(told, SendError::Expired { .. } | SendError::Refused { .. }), "{told}");
+    // Who reads goes on.
+    let mut consumer = reader(&queue, "orders-0");
+    assert_eq!(consumer.poll(LONG).unwrap().len(), 1);
+    disk.set_capacity(None);
+    works(&queue, "orders");
+    let end = queue.offset(&part("orders-1"), OffsetSpec::Latest).unwrap().unwrap().offset;
+    let placed = producer.send_and_wait(Record::to("orders").partition(1).value("fits again")).unwrap();
+    assert!(placed.offset.unwrap() >= end);
+    let closed = queue.close();
+    assert!(closed.is_clean(), "{closed}");
+}
