@@ -17,6 +17,9 @@ use ottla::time::{Instant, Timestamp};
 
 pub const DATE: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
+/// What has come of taking over partitions, and which were refused.
+pub type Adoption = (Result<Vec<Adopted>, RequestError>, Vec<(TopicPartition, AdoptRefusal)>);
+
 pub struct Hand {
     pub broker: Broker,
     pub now: u64,
@@ -34,7 +37,7 @@ pub struct Hand {
     pub led: Vec<(TopicPartition, Result<Reign, RequestError>)>,
     pub rejected: Vec<RequestId>,
     pub started: Vec<Result<(), RequestError>>,
-    pub adopted: Vec<(Result<Vec<Adopted>, RequestError>, Vec<(TopicPartition, AdoptRefusal)>)>,
+    pub adopted: Vec<Adoption>,
     /// What a coordinator has yet to read, and what it could not.
     pub loads: VecDeque<(Waiter, TopicPartition, Body)>,
     pub skipped: Vec<(TopicPartition, Skipped)>,
