@@ -62,6 +62,13 @@ pub(crate) trait Client: Debug + Send + Sync {
     /// A deadline of somebody who is clocked may be earlier than it was.
     fn hurry(&self, at: Instant);
 
+    /// Calls `ask`, which asks and does not wait, and does something of what follows from it, so that no other thread is woken
+    /// up for that: for whoever waits for the answer next.
+    fn ask_and_help(&self, ask: &mut dyn FnMut()) {
+        ask();
+        self.help();
+    }
+
     /// Does something that others would do otherwise, so that whoever is about to wait need not wait for another thread to
     /// wake up first. Answers whether there was anything.
     fn help(&self) -> bool;

@@ -39,6 +39,8 @@ struct State<J> {
     jobs: VecDeque<J>,
     /// How many threads wait for `given`.
     idle: usize,
+    /// How many are about to help: nobody else is woken meanwhile.
+    about_to_help: usize,
     closed: bool,
 }
 
@@ -55,7 +57,7 @@ impl<J: Send + 'static> Pool<J> {
         run: impl Fn(J) + Send + Sync + 'static,
         on_panic: impl Fn(Panic) + Send + Sync + 'static,
     ) -> io::Result<Self> {
-        let state = Mutex::new(State { jobs: VecDeque::new(), idle: 0, closed: false });
+        let state = Mutex::new(State { jobs: VecDeque::new(), idle: 0, about_to_help: 0, closed: false });
         let shared = Shared { state, given: Condvar::new(), run: Box::new(run), on_panic: Box::new(on_panic) };
         let pool = Self { shared: Arc::new(shared), threads: Mutex::new(Vec::new()) };
         for number in 0..threads {
@@ -77,12 +79,24 @@ impl<J: Send + 'static> Pool<J> {
             return Err(job);
         }
         state.jobs.push_back(job);
-        let somebody_waits = state.idle > 0;
+        let wake = state.idle > 0 && state.about_to_help == 0;
         drop(state);
-        if somebody_waits {
+        if wake {
             self.shared.given.notify_one();
         }
         Ok(())
+    }
+
+    /// Calls `give_some`, which must not wait for anything, and performs one of the jobs that wait then; the threads are woken
+    /// for the others only. So whoever gives a job and then waits for it does not race with a thread that wakes up for it.
+    pub(crate) fn give_and_help(&self, give_some: impl FnOnce()) {
+        self.shared.state.lock().about_to_help += 1;
+        let about = AboutToHelp(&self.shared);
+        give_some();
+        let job = about.end();
+        if let Some(job) = job {
+            self.shared.perform(job);
+        }
     }
 
     /// Performs the first of the jobs that wait, if there is one. Answers whether there was.
@@ -146,6 +160,31 @@ impl<J> Shared<J> {
     }
 }
 
+/// Somebody is about to help, until he does, or panics instead.
+struct AboutToHelp<'a, J>(&'a Shared<J>);
+
+impl<J> AboutToHelp<'_, J> {
+    /// Takes the job that he performs, and wakes the threads for the others.
+    fn end(self) -> Option<J> {
+        let mut state = self.0.state.lock();
+        let job = state.jobs.pop_front();
+        drop(state);
+        job
+    }
+}
+
+impl<J> Drop for AboutToHelp<'_, J> {
+    fn drop(&mut self) {
+        let mut state = self.0.state.lock();
+        state.about_to_help -= 1;
+        let wake = !state.jobs.is_empty();
+        drop(state);
+        if wake {
+            self.0.given.notify_all();
+        }
+    }
+}
+
 impl<J: Send> Drop for Pool<J> {
     fn drop(&mut self) {
         self.abandon();
@@ -191,6 +230,16 @@ mod tests {
         assert!(pool.help());
         assert_eq!(*done.lock(), [1]);
         assert!(pool.help() && !pool.help());
+        assert_eq!(*done.lock(), [1, 2]);
+    }
+
+    #[test]
+    fn who_gives_and_helps_performs_one_job_himself() {
+        let (done, run) = noted();
+        let pool = helped(run, no_panic);
+        pool.give_and_help(|| (1..=2).for_each(|job| pool.give(job).unwrap()));
+        assert_eq!(*done.lock(), [1]);
+        pool.give_and_help(|| ());
         assert_eq!(*done.lock(), [1, 2]);
     }
 
@@ -293,6 +342,22 @@ mod model {
             giver.join().unwrap();
             pool.give(()).unwrap();
             // Nobody helps and nobody closes: the thread has to do it.
+            while *count.lock() < 2 {
+                loom::thread::yield_now();
+            }
+            pool.close();
+        });
+    }
+
+    #[test]
+    fn what_is_given_while_somebody_is_about_to_help_is_performed_too() {
+        every_interleaving(|| {
+            let (count, pool) = counting(1);
+            let other = Arc::clone(&pool);
+            let other = spawn(move || other.give(()).unwrap());
+            pool.give_and_help(|| pool.give(()).unwrap());
+            other.join().unwrap();
+            // Nobody helps any more: what is left is for the thread.
             while *count.lock() < 2 {
                 loom::thread::yield_now();
             }

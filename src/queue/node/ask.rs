@@ -59,6 +59,10 @@ impl<D: Disk> Client for Node<D> {
         self.alarm.hurry(at);
     }
 
+    fn ask_and_help(&self, ask: &mut dyn FnMut()) {
+        self.pool.give_and_help(ask);
+    }
+
     fn help(&self) -> bool {
         self.pool.help()
     }

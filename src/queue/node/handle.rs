@@ -69,6 +69,10 @@ impl<D: Disk> Client for Handle<D> {
         self.0.hurry(at);
     }
 
+    fn ask_and_help(&self, ask: &mut dyn FnMut()) {
+        self.0.ask_and_help(ask);
+    }
+
     fn help(&self) -> bool {
         self.0.help()
     }

@@ -38,7 +38,7 @@ use crate::queue::alarm::Alarm;
 use crate::queue::client::Clocked;
 use crate::queue::pool::{Panic, Pool};
 use crate::queue::sync::atomic::AtomicU64;
-use crate::queue::sync::atomic::Ordering::Relaxed;
+use crate::queue::sync::atomic::Ordering::{AcqRel, Relaxed, Release};
 use crate::queue::sync::{Condvar, Mutex};
 
 use check_cache::CheckCache;
@@ -226,11 +226,15 @@ impl<D: Disk> Node<D> {
             self.was_given(&mut core);
         }
         self.finish(todo);
-        self.note_mark(slot);
+        // Whoever has flushed may wait for what he was just told: somebody else notes it.
+        if !slot.is_mark_due.swap(true, AcqRel) {
+            self.pass_on(Task::NoteMark(Arc::clone(slot)));
+        }
     }
 
     /// Writes the mark of a partition as it is now. Under the lock of the directory, so that no older one comes behind it.
     fn note_mark(&self, slot: &Arc<Slot<D>>) {
+        slot.is_mark_due.store(false, Release);
         let mut dir = slot.dir.lock();
         let mark = {
             let core = self.core.lock();

@@ -132,6 +132,8 @@ pub(super) enum Task<D: Disk> {
     Turn(SlotTurn<D>),
     /// A flush.
     Flush(Arc<Slot<D>>, Box<Sync>),
+    /// What is flushed of a partition is to be noted.
+    NoteMark(Arc<Slot<D>>),
     /// A record that is looked for by its date.
     Find { waiter: Waiter, partition: TopicPartition, search: Box<TimeSearch> },
     /// A piece of what the coordinator has to know.

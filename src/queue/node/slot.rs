@@ -13,6 +13,7 @@ use crate::id::TopicPartition;
 use crate::log::{DiskOp, FileId, FlushedMark, OpFailure, OpSeq, Remove, Span, SpanFacts, Sync};
 use crate::queue::op_queue::{Batch, OpQueue};
 use crate::queue::sync::Mutex;
+use crate::queue::sync::atomic::AtomicBool;
 use crate::record::Entry;
 
 /// Something to be done to the files. The first two have their places in lane 1, the others wait for nothing there.
@@ -31,6 +32,8 @@ pub(super) struct Slot<D: Disk> {
     pub(super) dir: Arc<Mutex<LogDir<D>>>,
     pub(super) lanes: OpQueue<Job>,
     files: Mutex<Files<D>>,
+    /// Somebody is about to note what is flushed.
+    pub(super) is_mark_due: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -60,7 +63,13 @@ impl<D: Disk> Slot<D> {
     pub(super) fn new(partition: TopicPartition, dir: Arc<Mutex<LogDir<D>>>, driver: LogDriver<D>) -> Self {
         let files = Files { driver: Some(driver), done: OpSeq::default(), removals: Vec::new() };
         // A turn is lost only in a panic, which breaks the lanes off: nothing is performed out of order behind it.
-        Self { partition, dir, lanes: OpQueue::new(|| ()), files: Mutex::new(files) }
+        Self {
+            partition,
+            dir,
+            lanes: OpQueue::new(|| ()),
+            files: Mutex::new(files),
+            is_mark_due: AtomicBool::new(false),
+        }
     }
 
     /// Does what a turn has taken.

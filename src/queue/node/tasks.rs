@@ -22,6 +22,7 @@ impl<D: Disk> Node<D> {
                 self.finish(todo);
             }
             Task::Flush(slot, sync) => self.flush(&slot, &sync),
+            Task::NoteMark(slot) => self.note_mark(&slot),
             Task::Find { waiter, partition, search } => {
                 self.give(Input::Found { waiter, result: self.find(&partition, &search) });
             }

@@ -99,8 +99,16 @@ impl Shared {
             self.drive(lane, state, self.client.now());
             return Err(SendFault::Closed);
         };
-        let may_go = pushed.room == Room::None || begun == Begun::Now || entering.pace == Pace::AtOnce;
-        if may_go {
+        let may_go = pushed.room == Room::None || begun == Begun::Now;
+        if entering.pace == Pace::AtOnce {
+            // Whoever sends so waits next.
+            let (mut state, now) = (Some(state), self.client.now());
+            self.client.ask_and_help(&mut || {
+                if let Some(state) = state.take() {
+                    self.drive(lane, state, now);
+                }
+            });
+        } else if may_go {
             self.drive(lane, state, self.client.now());
         } else {
             drop(state);
