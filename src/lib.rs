@@ -1,37 +1,43 @@
-//! Apache Kafka's storage engine as a Rust library: a durable log in Kafka's own bytes.
+//! Apache Kafka's storage engine as a Rust library: a durable queue in your own process, in Kafka's own bytes.
 //!
-//! A program links `ottla` and keeps durable, ordered, replayable records in its own process. There is no broker to run
-//! and no thread of the library's own. The directory it writes is Kafka's, byte for byte.
+//! A program links `ottla` and keeps durable, ordered, replayable records in a directory of its own. There is no broker to
+//! run. The directory is Kafka's, byte for byte.
 //!
 //! # Where to begin
 //!
-//! [`disk::LogFile`] is one log on one disk for a single caller: open, append, read, flush, truncate, retain, compact,
-//! close. What it needs is a [`disk::FileDisk`], or, in a test, a [`disk::MemDisk`], which can lose, tear, fail and fill up.
+//! [`Queue`] is the durable queue: topics, producers from many threads, consumers that wait for what comes.
 //!
 //! ```
-//! use ottla::disk::{LogFile, MemDisk, OpenOptions};
-//! use ottla::id::TopicPartition;
-//! use ottla::log::Isolation;
-//! use ottla::offset::Offset;
-//! use ottla::record::{BatchBuilder, Codec, NewRecord};
-//! use ottla::time::Timestamp;
+//! use std::time::Duration;
+//!
+//! use ottla::Queue;
+//! use ottla::consumer::OffsetReset;
+//! use ottla::message::TopicConfig;
+//! use ottla::queue::{ConsumerConfig, ProducerConfig, Record};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let (disk, now) = (MemDisk::new(), Timestamp::from_millis(1_700_000_000_000));
-//! let orders = TopicPartition::parse("orders-0")?;
-//! let (mut log, _) = LogFile::open(disk.clone(), &orders, OpenOptions::default(), now)?;
-//! let mut batch = BatchBuilder::new(Codec::None);
-//! batch.push(&NewRecord::new(now, None, Some(b"first")))?;
-//! log.append(now, &batch.build()?)?;
+//! # let dir = tempfile::tempdir()?;
+//! let queue = Queue::open(dir.path())?; // recovers, reports, locks the directory
+//! queue.create_topic("orders", 4, TopicConfig::default())?;
+//! let producer = queue.producer(ProducerConfig::default())?;
+//! let placed = producer.send(Record::to("orders").key("k").value("v"))?.wait()?; // on disk now
+//! assert_eq!(placed.offset.map(|offset| offset.get()), Some(0));
 //!
-//! // The surprising case: the process dies here, with nothing flushed and nothing closed. What was written is there.
-//! disk.kill();
-//! let (mut log, report) = LogFile::open(disk, &orders, OpenOptions::default(), now)?;
-//! assert_eq!(report.log_end_offset, Offset::new(1));
-//! assert_eq!(log.read(Offset::ZERO, 1024, Isolation::HighWatermark)?.batches.len(), 1);
+//! let mut consumer = queue.consumer(&ConsumerConfig::default().reset(OffsetReset::Earliest))?;
+//! consumer.subscribe(["orders"])?;
+//! for record in consumer.poll(Duration::from_secs(10))?.iter() {
+//!     assert_eq!(record.value(), Some(&b"v"[..]));
+//! }
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! Who needs less takes less: [`disk::LogFile`] is one log on one disk for a single caller, with no thread;
+//! [`broker::Broker`] is one node with partitions and topics as a state machine, driven by hand
+//! (`examples/drive_by_hand.rs`); [`TimingWheel`] holds timers, by the million if need be. [`disk::MemDisk`] is a disk for
+//! tests that can lose, tear, fail and fill up, under any of them.
+//!
+//! [`queue::comparison`] compares it with other embedded queues.
 //!
 //! # How it is made
 //!
@@ -39,17 +45,15 @@
 //! thread, asks no clock. Who wants threads of their own drives it by hand; [`disk`] is how we do it. `ARCHITECTURE.md`
 //! has the map.
 //!
-//! [`broker::Broker`] is one node, with partitions and topics: a state machine that a program drives by hand, as
-//! `examples/drive_by_hand.rs` does; the queue that drives it with threads is not there yet.
-//!
-//! [`TimingWheel`] holds timers, by the million if need be: it is told the time, and hands out what is due.
+//! [`queue`] is the one room with threads: it puts them around a [`broker::Broker`], performs what that wants, and decides
+//! nothing.
 //!
 //! # What is promised
 //!
 //! | level | reached when | survives |
 //! |---|---|---|
-//! | *written* | `append` has returned | the end of the process, at any moment |
-//! | *flushed* | `flush` has returned | also the end of the power, if the disk keeps what it says is flushed |
+//! | *written* | `append` has returned; a ticket of a producer that asks for no more | the end of the process, at any moment |
+//! | *flushed* | `flush` has returned; a ticket of any other producer | also the end of the power, if the disk keeps what it says is flushed |
 //!
 //! What was not flushed survives a power loss as a prefix: never with a hole. No byte is served whose checksum is wrong.
 //! What was flushed and is corrupt is reported by exact range, never cut off, never served. One window is outside the

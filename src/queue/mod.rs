@@ -72,3 +72,6 @@ pub use producer::{
     NewPartitioner, Partitioning, Payload, Placed, Producer, ProducerConfig, Record, SendAndWaitError, SendFault,
     SendTicket, TopicProducer,
 };
+
+#[doc = include_str!("comparison.md")]
+pub mod comparison {}
