@@ -14,7 +14,9 @@ use crate::queue::opening::{OpeningOptions, QueueOpenError, open};
 ///
 /// ```no_run
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let queue = ottla::Queue::builder().directory("/disk1/queue").directory("/disk2/queue").threads(8).open()?;
+/// # use std::num::NonZeroUsize;
+/// let eight = NonZeroUsize::new(8).unwrap();
+/// let queue = ottla::Queue::builder().directory("/disk1/queue").directory("/disk2/queue").threads(eight).open()?;
 /// # Ok(())
 /// # }
 /// ```
