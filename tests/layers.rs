@@ -48,7 +48,7 @@ fn table() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
                 "disk",
             ],
         ),
-        ("cli", &["record", "log", "disk"]),
+        ("cli", &["record", "log", "message", "controller", "disk"]),
     ];
     rows.iter()
         .map(|(room, imports)| {

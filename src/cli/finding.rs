@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::disk::{AppendFault, CompactFault, DiskError, MarksError, OpenError};
+use crate::id::TopicName;
 use crate::offset::Offset;
 use crate::record::BuildError;
 
@@ -49,6 +50,12 @@ pub enum CliError {
         requested: Offset,
         /// The first one that can be read.
         start: Offset,
+    },
+    /// There is no topic of this name.
+    #[error("there is no topic {name}")]
+    NoTopic {
+        /// The name asked for.
+        name: TopicName,
     },
     /// Standard input could not be read.
     #[error("standard input: {0}")]

@@ -70,19 +70,44 @@ pub(crate) enum Wants {
     Enough,
 }
 
+/// What the small files at the root of a log directory say of its logs. What cannot be understood says nothing.
+#[derive(Default)]
+pub(crate) struct Noted {
+    log_starts: OffsetCheckpoint,
+    marks: Marks,
+}
+
+impl Noted {
+    /// Reads them.
+    pub(crate) fn read(root: &Path) -> Result<Self, CliError> {
+        let log_starts = OffsetCheckpoint::parse(&small(&root.join("log-start-offset-checkpoint"))?);
+        let marks = Marks::parse(&small(&root.join(MARKS_FILE))?);
+        Ok(Self { log_starts: log_starts.unwrap_or_default(), marks: marks.unwrap_or_default() })
+    }
+}
+
 impl LogView {
     /// Looks at the log of `partition` in the log directory `root`.
     pub(crate) fn open(root: &Path, partition: &TopicPartition) -> Result<Self, CliError> {
+        Self::open_noted(root, partition, &Noted::read(root)?)
+    }
+
+    /// As [`LogView::open`], for many partitions one after the other.
+    pub(crate) fn open_noted(root: &Path, partition: &TopicPartition, said: &Noted) -> Result<Self, CliError> {
         let dir = root.join(partition.to_string());
         fs::read_dir(&dir).map_err(|source| CliError::Read { path: dir.clone(), source })?;
-        let checkpoint = small(&root.join("log-start-offset-checkpoint"))?;
-        let noted = OffsetCheckpoint::parse(&checkpoint).ok().and_then(|noted| noted.offsets.get(partition).copied());
-        let mark = Marks::parse(&small(&root.join(MARKS_FILE))?).ok().and_then(|marks| marks.find(partition).copied());
+        let noted = said.log_starts.offsets.get(partition).copied();
+        let mark = said.marks.find(partition).copied();
         let log_start_offset = noted.max(mark.map(|mark| mark.log_start_offset)).unwrap_or(Offset::ZERO);
         let mut this = Self { dir, log_start_offset, mark };
         let first = this.next_segment(None)?;
         this.log_start_offset = log_start_offset.max(first.unwrap_or(Offset::ZERO));
         Ok(this)
+    }
+
+    /// Where its files are.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// Where a file of the log is.

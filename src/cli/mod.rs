@@ -9,6 +9,7 @@
 //! - Always true: memory is bounded whatever a file says of its own size.
 
 mod append;
+mod columns;
 mod compact;
 mod dump;
 mod dump_07;
@@ -20,18 +21,22 @@ mod hidden;
 mod json;
 mod kind;
 mod log_view;
+mod metadata;
 mod paths;
 mod printer;
 mod progress;
 mod read;
 mod repair;
 mod source;
+mod stat;
+mod survey;
+mod topics;
 mod verify;
 mod walk;
 mod world;
 
 use std::fmt::Display;
-use std::io::{self, BufReader, BufWriter, Write};
+use std::io::{self, BufReader, BufWriter, IsTerminal as _, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -43,6 +48,8 @@ pub use finding::{CliError, Finding};
 pub use printer::{Form, Records};
 pub use read::ReadArgs;
 pub use repair::RepairArgs;
+pub use stat::StatArgs;
+pub use topics::TopicsArgs;
 pub use verify::VerifyArgs;
 
 /// Apache Kafka's storage engine: appends to logs, reads them, and looks into log directories.
@@ -61,6 +68,8 @@ enum Command {
     Read(ReadArgs),
     Verify(VerifyArgs),
     Repair(RepairArgs),
+    Topics(TopicsArgs),
+    Stat(StatArgs),
 }
 
 impl Cli {
@@ -77,6 +86,8 @@ impl Cli {
             Command::Read(args) => args.run(out, &mut complain),
             Command::Verify(args) => args.run(out, &mut complain),
             Command::Repair(args) => args.run(out, &mut complain),
+            Command::Topics(args) => args.run(out, &mut complain),
+            Command::Stat(args) => args.run(out, io::stdout().is_terminal(), &mut complain),
         };
         match done {
             Ok(finding) => finding.into(),

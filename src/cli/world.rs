@@ -9,16 +9,41 @@
 use std::fs;
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::cli::finding::CliError;
-use crate::disk::FileDisk;
+use crate::disk::{Disk as _, FileDisk};
 use crate::time::Timestamp;
 
 /// The date.
 pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// A clock that only goes forward.
+pub(crate) struct Clock(Instant);
+
+impl Clock {
+    /// A clock that begins now.
+    pub(crate) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// How long ago it began.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+/// Waits.
+pub(crate) fn pause(time: Duration) {
+    std::thread::sleep(time);
+}
+
+/// How many bytes the file system below a directory has free, if it says so.
+pub(crate) fn free_space(path: &Path) -> Option<u64> {
+    FileDisk::open(path).ok()?.free_space().ok()
 }
 
 /// Opens the log directory, made if it is not there.
