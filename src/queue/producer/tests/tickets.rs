@@ -115,9 +115,12 @@ fn send_and_wait_does_not_linger_and_those_who_must_wait_share_a_batch() {
 
 /// Waits, without sleeping, until another thread has got somewhere.
 fn until(holds: impl Fn() -> bool) {
-    let end = super::super::ticket::deadline_in(std::time::Duration::from_secs(30)).unwrap();
+    let end = crate::queue::producer::ticket::deadline_in(std::time::Duration::from_secs(30)).unwrap();
     while !holds() {
-        assert!(super::super::ticket::deadline_in(std::time::Duration::ZERO).unwrap() < end, "it never came to be");
+        assert!(
+            crate::queue::producer::ticket::deadline_in(std::time::Duration::ZERO).unwrap() < end,
+            "it never came to be"
+        );
         std::thread::yield_now();
     }
 }
