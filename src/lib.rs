@@ -58,8 +58,8 @@
 //! What was not flushed survives a power loss as a prefix: never with a hole. No byte is served whose checksum is wrong.
 //! What was flushed and is corrupt is reported by exact range, never cut off, never served. One window is outside the
 //! promise: what was flushed after the flushed mark was last synced *and* is then damaged by the disk looks like a torn
-//! tail, and is cut. The mark is synced at every close, log-start move and truncation, and `LogFile` syncs it before a
-//! leader epoch is noted and with the first flush behind; a kill alone does not lose it. And where a sync of the marks
+//! tail, and is cut. The mark is synced at every close, log-start move and truncation, before a leader epoch is
+//! noted, and with the first flush behind one; a kill alone does not lose it. And where a sync of the marks
 //! themselves has failed, a power loss behind the next opening may be told as a missing segment or as corruption: a
 //! stop, never silence.
 //!

@@ -21,6 +21,7 @@ mod fetch;
 mod offsets;
 mod produce;
 mod produce_error;
+mod reign_mark;
 mod reports;
 mod role;
 mod room;
@@ -57,6 +58,10 @@ pub struct Partition {
     role: Role,
     /// What the opening has found may not be on disk yet.
     unsettled: bool,
+    /// A reign whose beginning the log does not know yet.
+    unnoted: Option<LeaderEpoch>,
+    /// Up to where the last [`Effect::Mark`] says that all is on disk, or an earlier life of the log did.
+    marked_end: Offset,
     held: Held,
     room: Room,
     produces: ProduceWaits,
@@ -84,6 +89,8 @@ impl Partition {
     ) -> Result<Self, LeadError> {
         let mut partition = Self {
             unsettled: facts.found == Found::Unsettled,
+            unnoted: None,
+            marked_end: log.log_start_offset(),
             facts,
             config,
             log,
@@ -102,7 +109,7 @@ impl Partition {
     }
 
     /// Begins a reign, or takes over a later decision about this one. A new reign begins at the log end, which its leader
-    /// notes in the log before anything is appended; fetches that wait get what there is, or an error if they believe in
+    /// notes in the log before anything is appended, and once what an opening has found is on disk; fetches that wait get what there is, or an error if they believe in
     /// another reign, and produces wait on.
     ///
     /// # Errors
@@ -123,7 +130,8 @@ impl Partition {
         };
         self.role = Role::Leader(Leader::new(self.facts.broker, reign, epoch_start, before));
         if is_new {
-            self.with_log(out, |log, out| log.begin_epoch(epoch, out));
+            self.unnoted = Some(epoch);
+            self.note_reign(out);
             self.fetches.end_all();
         }
         self.proceed(out);

@@ -99,7 +99,7 @@ impl Partition {
         out: &mut Vec<Effect>,
     ) -> Result<Readiness, ProduceError> {
         let AppendDecision::Append(change) = decision else { return Ok(Readiness::Ready) };
-        self.unsettled &= !self.log.is_settled();
+        self.note_reign(out);
         if self.unsettled {
             return Ok(Readiness::NotYet);
         }

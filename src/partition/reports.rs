@@ -26,6 +26,7 @@ impl Partition {
     /// The flush `id` has succeeded.
     pub fn synced(&mut self, id: SyncId, out: &mut Vec<Effect>) {
         self.with_log(out, |log, out| log.synced(id, out));
+        self.mark_reign(out);
         self.proceed(out);
     }
 

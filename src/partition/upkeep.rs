@@ -173,7 +173,7 @@ impl Partition {
         let mut effects = Vec::new();
         let (is_changed, answer) = change(&mut self.log, &mut effects)?;
         if is_changed {
-            out.push(Effect::Mark(Box::new(self.log.mark(Closing::Open))));
+            self.mark(self.log.mark(Closing::Open), out);
         }
         out.extend(effects.into_iter().map(Effect::Disk));
         Ok(answer)

@@ -2,7 +2,9 @@
 
 use ottla::epoch::LeaderEpoch;
 use ottla::id::{BrokerId, TopicPartition};
-use ottla::log::{Appended, DiskOp, Effect as DiskEffect, FileId, Isolation, Log, LogConfig, OpSeq, ReadPlan, SyncId};
+use ottla::log::{
+    Appended, DiskOp, Effect as DiskEffect, FileId, FileName, Isolation, Log, LogConfig, OpSeq, ReadPlan, SyncId,
+};
 use ottla::offset::Offset;
 use ottla::partition::{
     Acks, Durability, Effect, Fetch, Fetched, Found, Partition, PartitionConfig, PartitionFacts, PartitionFetchError,
@@ -23,6 +25,15 @@ pub(crate) enum Answer {
     Fetched(Result<Fetched, PartitionFetchError>),
 }
 
+/// What was asked to be noted about the log, beside its records.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Noted {
+    /// That all in front of this offset is flushed, durably.
+    Mark(u64),
+    /// Where reigns begin.
+    Reigns,
+}
+
 pub(crate) struct Node {
     pub(crate) partition: Partition,
     pub(crate) out: Vec<Effect>,
@@ -30,6 +41,7 @@ pub(crate) struct Node {
     /// Deadlines that the driver was told and not told to forget.
     pub(crate) timers: Vec<(u64, u64)>,
     pub(crate) refused: Vec<ProduceError>,
+    pub(crate) noted: Vec<Noted>,
     ops: Vec<OpSeq>,
     reserves: Vec<(FileId, u32)>,
     syncs: Vec<SyncId>,
@@ -77,6 +89,7 @@ impl Node {
             answers: Vec::new(),
             timers: Vec::new(),
             refused: Vec::new(),
+            noted: Vec::new(),
             ops: Vec::new(),
             reserves: Vec::new(),
             syncs: Vec::new(),
@@ -197,9 +210,15 @@ impl Node {
         for effect in std::mem::take(&mut self.out) {
             match effect {
                 Effect::Disk(DiskEffect::Op(seq, DiskOp::Reserve { .. })) => panic!("{seq:?}"),
-                Effect::Disk(DiskEffect::Op(seq, _)) => self.ops.push(seq),
+                Effect::Disk(DiskEffect::Op(seq, op)) => {
+                    self.ops.push(seq);
+                    if matches!(op, DiskOp::Replace { name: FileName::LeaderEpochs, .. }) {
+                        self.noted.push(Noted::Reigns);
+                    }
+                }
                 Effect::Disk(DiskEffect::Sync(sync)) => self.syncs.push(sync.id),
-                Effect::Disk(DiskEffect::Remove(_)) | Effect::Mark(_) => {}
+                Effect::Disk(DiskEffect::Remove(_)) => {}
+                Effect::Mark(mark) => self.noted.push(Noted::Mark(mark.offset.get())),
                 Effect::Reserve { file, wanted, .. } => self.reserves.push((file, wanted)),
                 Effect::Produced { waiter, result } => self.answers.push((waiter.0, Answer::Produced(result))),
                 Effect::Fetched { waiter, answer } => self.answers.push((waiter.0, Answer::Fetched(answer))),

@@ -2,8 +2,8 @@
 
 use ottla::epoch::LeaderEpoch;
 use ottla::log::{
-    self, Cleanup, DiskOp, Health, IndexFiles, Isolation, Log, LogConfig, MaxTimestamp, OpFailure, ReadError,
-    RecoveredSegment, ReplaceError, Replacement, SegmentInfo, TxnIndex,
+    self, Cleanup, DiskOp, Health, IndexFiles, Isolation, Log, LogConfig, MarkerRules, MaxTimestamp, OpFailure,
+    ReadError, RecoveredSegment, ReplaceError, Replacement, SegmentInfo, TxnIndex,
 };
 use ottla::offset::Offset;
 use ottla::partition::{
@@ -14,7 +14,7 @@ use ottla::partition::{
 use ottla::record::{Batch, Origin};
 use ottla::time::{Instant, Timestamp};
 
-use crate::node::{Node, facts, offsets, reign, reign_over_three};
+use crate::node::{Node, Noted, facts, offsets, reign, reign_over_three};
 use crate::support::{NOW, at, batch, batch_at, idempotent, later, stamp};
 
 fn flushed_topic() -> PartitionConfig {
@@ -188,6 +188,53 @@ fn nothing_is_appended_before_what_an_opening_has_found_is_on_disk() {
     assert_eq!(node.produced(waits), Some(Ok(0)));
     node.produce(Acks::Leader);
     assert_eq!(node.end(), 2, "it is so once");
+}
+
+#[test]
+fn a_reign_is_noted_behind_a_durable_mark_and_its_first_flush_makes_the_mark_durable() {
+    let mut node = Node::new(LogConfig::default());
+    let flushed = |node: &mut Node| {
+        ask_flushed(node, &batch(&["v"]), Acks::Leader);
+        node.settle();
+        std::mem::take(&mut node.noted)
+    };
+    assert_eq!(flushed(&mut node), [Noted::Reigns, Noted::Mark(1)]);
+    assert_eq!(flushed(&mut node), [], "the mark knows of the reign");
+    node.partition.become_leader(reign(1), &mut node.out).unwrap();
+    node.take();
+    assert_eq!(std::mem::take(&mut node.noted), [Noted::Mark(2), Noted::Reigns]);
+    node.partition.become_leader(reign(2), &mut node.out).unwrap();
+    node.take();
+    assert_eq!(std::mem::take(&mut node.noted), [Noted::Reigns], "the mark has nothing new to say");
+    assert_eq!(flushed(&mut node), [Noted::Mark(3)]);
+}
+
+#[test]
+fn where_a_reign_begins_is_noted_once_what_an_opening_has_found_is_on_disk_and_marked() {
+    let mut effects = Vec::new();
+    let mut log = Log::new(LogConfig::default(), Offset::ZERO, NOW, &mut effects).unwrap();
+    let found = batch(&["a", "b"]).check(&ottla::record::Rules::default(), NOW).unwrap();
+    let decision = log.decide_append(&found, LeaderEpoch::new(0), MarkerRules::default()).unwrap();
+    log.apply(NOW, decision, &mut effects);
+    let mut node = Node::new(LogConfig::default());
+    node.noted.clear();
+    let facts = PartitionFacts { found: Found::Unsettled, ..facts() };
+    let config = PartitionConfig::default();
+    node.out.extend(effects.into_iter().map(Effect::Disk));
+    node.partition = Partition::lead(log, facts, reign(1), config, &mut node.out).unwrap();
+    let (file, len) = (node.partition.log().active_segment().files.log, 1 << 20);
+    node.partition.reserved(file, len, &mut node.out);
+    node.write();
+    assert_eq!(std::mem::take(&mut node.noted), [Noted::Reigns], "that of the earlier life");
+    assert_eq!(node.partition.leader_epoch(), Some(LeaderEpoch::new(1)));
+    let waits = node.produce(Acks::Leader);
+    node.write();
+    assert_eq!((node.end(), &node.noted[..]), (2, &[][..]));
+    node.sync();
+    node.write();
+    assert_eq!(node.noted, [Noted::Mark(2), Noted::Reigns]);
+    assert_eq!(node.produced(waits), Some(Ok(2)));
+    assert_eq!(node.partition.log().epochs().last().map(|last| last.start_offset), Some(at(2)));
 }
 
 #[test]
