@@ -64,10 +64,10 @@ fn with_topic(disk: &MemDisk) -> Queue {
 
 #[track_caller]
 fn refused<T: std::fmt::Debug>(result: Result<T, AdminError>, code: ErrorCode) -> String {
-    match result.unwrap_err() {
-        AdminError::Refused(why) if why.code == code => why.to_string(),
-        other => panic!("{other}"),
-    }
+    let error = result.unwrap_err();
+    let AdminError::Refused(why) = &error else { panic!("{error}") };
+    assert_eq!(why.code, code, "{error}");
+    why.to_string()
 }
 
 #[test]
