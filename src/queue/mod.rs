@@ -30,6 +30,11 @@
 //! # }
 //! ```
 //!
+//! # Other directories
+//!
+//! A log directory of Kafka's, with its metadata or without, is opened like one's own: see [`OpeningReport`]. And a queue's
+//! directory is one that Kafka starts on: see [`when_one_machine_is_not_enough`].
+//!
 //! # Threads
 //!
 //! A node has a thread that keeps the time and a few that flush, search and open files; whoever sends does the writing that
@@ -75,3 +80,6 @@ pub use producer::{
 
 #[doc = include_str!("comparison.md")]
 pub mod comparison {}
+
+#[doc = include_str!("kafka_page.md")]
+pub mod when_one_machine_is_not_enough {}

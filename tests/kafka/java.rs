@@ -41,6 +41,14 @@ impl Java {
         Self { classpath, _alone: alone }
     }
 
+    /// A line for a shell script that runs the class `main` with the script's arguments, as [`Java::command`] would.
+    pub fn shell_line(&self, main: &str) -> String {
+        let command = self.command(main);
+        let words = std::iter::once(command.get_program()).chain(command.get_args());
+        let words: Vec<String> = words.map(|word| format!("'{}'", word.to_str().expect("it is text"))).collect();
+        format!("{} \"$@\"", words.join(" "))
+    }
+
     /// A command that runs the class `main`, with a heap of at most 512 MiB.
     pub fn command(&self, main: &str) -> Command {
         let mut command = Command::new("java");

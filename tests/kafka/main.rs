@@ -13,7 +13,8 @@
 //!   making a failed script short may take, and `OTTLA_ORACLE_KEEP` a new folder for the files of one. `compare::MEANT` lists where the two are meant to differ, and why.
 //! - `damaged`: directories that Kafka loses records of, or does not open. `written` and `readers`: Kafka's tools, its
 //!   broker and its clients on files of ours, and each side on the other's batches. `metadata`: its broker on what our
-//!   controller has decided.
+//!   controller has decided. `queue`: a node on the directory of a closed queue, and the queue on what the node leaves. `page`:
+//!   the commands of the documentation's page "When one machine is not enough", as they stand there.
 //! - The rest of the rooms: `build` builds batches with our builder, `java` brings Kafka, `oracle` talks to it, `script` is what can be done, `generate` invents
 //!   scripts, `world` turns a script's relative words into requests, `subject` is what both logs are asked, `compare`
 //!   says whether two answers agree and where they are meant not to, `run` does a script to both, `shrink` makes it short.
@@ -40,6 +41,8 @@ mod node;
 mod oracle;
 mod ottla_log;
 mod ottla_words;
+mod page;
+mod queue;
 mod readers;
 mod rng;
 mod run;

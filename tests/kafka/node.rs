@@ -42,6 +42,31 @@ impl Node {
         all.as_array().expect("a list").clone()
     }
 
+    /// Every record that a consumer gets of a partition, to its end.
+    pub fn consume_of(&mut self, topic: &str, partition: u32, isolation: &str) -> Vec<Value> {
+        let request = json!({ "op": "consume", "topic": topic, "partition": partition, "isolation": isolation });
+        self.ask(request).as_array().expect("a list").clone()
+    }
+
+    /// How many partitions each topic has, Kafka's own included.
+    pub fn topics(&mut self) -> Value {
+        self.ask(json!({ "op": "topics" }))
+    }
+
+    /// What was set for a topic.
+    pub fn settings(&mut self, topic: &str) -> Value {
+        self.ask(json!({ "op": "settings", "topic": topic }))
+    }
+
+    /// What a group has committed.
+    pub fn committed(&mut self, group: &str) -> Value {
+        self.ask(json!({ "op": "committed", "group": group }))
+    }
+
+    pub fn commit(&mut self, group: &str, topic: &str, offset: u64) {
+        self.ask(json!({ "op": "commit", "group": group, "topic": topic, "offset": offset }));
+    }
+
     /// The offsets that the values got.
     pub fn produce(&mut self, topic: &str, values: &[&str]) -> Vec<i64> {
         let all = self.ask(json!({ "op": "produce", "topic": topic, "values": values }));

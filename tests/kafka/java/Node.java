@@ -16,16 +16,21 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Properties;
+import java.util.TreeMap;
 import kafka.server.KafkaConfig;
 import kafka.server.KafkaRaftServer;
 import kafka.tools.StorageTool;
 import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.ConfigEntry;
+import org.apache.kafka.clients.admin.ListTopicsOptions;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
@@ -38,6 +43,11 @@ import org.apache.kafka.common.utils.Time;
  *   {"op":"create","topic":"t","config":{"segment.bytes":"1048576"}}
  *   {"op":"consume","topic":"t","isolation":"read_committed"}   every record, to the end
  *   {"op":"produce","topic":"t","values":["a"]}                 their offsets
+ *   {"op":"topics"}                                             how many partitions each has
+ *   {"op":"settings","topic":"t"}                               what was set for it
+ *   {"op":"committed","group":"g"}                              the offset of each partition
+ *   {"op":"commit","group":"g","topic":"t","partition":0,"offset":7}
+ * A partition is 0 where none is named.
  */
 public final class Node {
     private static final ObjectMapper JSON = new ObjectMapper();
@@ -85,6 +95,10 @@ public final class Node {
             case "create" -> create(in);
             case "consume" -> consume(in);
             case "produce" -> produce(in);
+            case "topics" -> topics();
+            case "settings" -> settings(in);
+            case "committed" -> committed(in);
+            case "commit" -> commit(in);
             default -> throw new IllegalArgumentException("unknown op");
         };
     }
@@ -99,7 +113,7 @@ public final class Node {
     }
 
     private static Object consume(JsonNode in) {
-        TopicPartition tp = new TopicPartition(in.get("topic").asText(), 0);
+        TopicPartition tp = partition(in);
         List<Object> all = new ArrayList<>();
         Map<String, Object> config = Map.of("bootstrap.servers", bootstrap, "isolation.level", in.get("isolation").asText(), "check.crcs", "true");
         try (KafkaConsumer<byte[], byte[]> consumer = new KafkaConsumer<>(config, new ByteArrayDeserializer(), new ByteArrayDeserializer())) {
@@ -136,9 +150,51 @@ public final class Node {
         try (KafkaProducer<byte[], byte[]> producer = new KafkaProducer<>(config, new ByteArraySerializer(), new ByteArraySerializer())) {
             for (JsonNode v : in.get("values")) {
                 byte[] value = v.asText().getBytes(StandardCharsets.ISO_8859_1);
-                offsets.add(producer.send(new ProducerRecord<>(in.get("topic").asText(), 0, "key".getBytes(), value)).get().offset());
+                offsets.add(producer.send(new ProducerRecord<>(in.get("topic").asText(), in.path("partition").asInt(0), "key".getBytes(), value)).get().offset());
             }
         }
         return offsets;
+    }
+
+    private static TopicPartition partition(JsonNode in) {
+        return new TopicPartition(in.get("topic").asText(), in.path("partition").asInt(0));
+    }
+
+    private static Object topics() throws Exception {
+        try (Admin admin = Admin.create(Map.of("bootstrap.servers", bootstrap))) {
+            var names = admin.listTopics(new ListTopicsOptions().listInternal(true)).names().get();
+            Map<String, Object> all = new TreeMap<>();
+            admin.describeTopics(names).allTopicNames().get().forEach((name, topic) -> all.put(name, topic.partitions().size()));
+            return all;
+        }
+    }
+
+    private static Object settings(JsonNode in) throws Exception {
+        ConfigResource topic = new ConfigResource(ConfigResource.Type.TOPIC, in.get("topic").asText());
+        try (Admin admin = Admin.create(Map.of("bootstrap.servers", bootstrap))) {
+            Map<String, Object> set = new TreeMap<>();
+            for (ConfigEntry entry : admin.describeConfigs(List.of(topic)).all().get().get(topic).entries()) {
+                if (entry.source() == ConfigEntry.ConfigSource.DYNAMIC_TOPIC_CONFIG) set.put(entry.name(), entry.value());
+            }
+            return set;
+        }
+    }
+
+    private static Object committed(JsonNode in) throws Exception {
+        String group = in.get("group").asText();
+        try (Admin admin = Admin.create(Map.of("bootstrap.servers", bootstrap))) {
+            Map<String, Object> all = new TreeMap<>();
+            admin.listConsumerGroupOffsets(group).partitionsToOffsetAndMetadata().get()
+                .forEach((tp, offset) -> all.put(tp.toString(), offset.offset()));
+            return all;
+        }
+    }
+
+    private static Object commit(JsonNode in) throws Exception {
+        OffsetAndMetadata offset = new OffsetAndMetadata(in.get("offset").asLong());
+        try (Admin admin = Admin.create(Map.of("bootstrap.servers", bootstrap))) {
+            admin.alterConsumerGroupOffsets(in.get("group").asText(), Map.of(partition(in), offset)).all().get();
+        }
+        return "committed";
     }
 }
