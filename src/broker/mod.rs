@@ -73,10 +73,11 @@ pub struct Broker {
 }
 
 /// Whose deadline has come.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Due {
     Waiter(Waiter),
     Fetch(Key),
+    Flush(TopicPartition),
 }
 
 impl Broker {
@@ -291,6 +292,7 @@ impl Broker {
         for due in due.drain(..) {
             match due {
                 Due::Fetch(key) => drop(self.woken.insert(key)),
+                Due::Flush(partition) => self.with_host(&partition, |host, effects| host.flush_if_due(now, effects)),
                 Due::Waiter(waiter) => {
                     let Some(wait) = self.asked.get_mut(waiter) else { continue };
                     wait.timer = None;
@@ -339,6 +341,10 @@ impl Broker {
                 }
                 Effect::Wait { waiter, deadline } => self.on_wait(waiter, deadline),
                 Effect::Settled { waiter } => self.settle(waiter),
+                Effect::FlushBy { deadline } => {
+                    // Never taken off again: one that is not needed any more changes nothing.
+                    self.wheel.insert(deadline, Due::Flush(partition.clone()));
+                }
                 Effect::Again => {
                     self.behind.insert(partition.clone());
                     self.outputs.push_back(Output::Again);

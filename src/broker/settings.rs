@@ -40,5 +40,9 @@ pub(crate) fn log_config(topic: &TopicConfig) -> LogConfig {
 
 /// The settings of a partition that are not its log's.
 pub(crate) fn partition_config(topic: &TopicConfig) -> PartitionConfig {
-    PartitionConfig { min_insync_replicas: topic.min_insync_replicas(), ..PartitionConfig::default() }
+    PartitionConfig {
+        min_insync_replicas: topic.min_insync_replicas(),
+        flush_interval_ms: topic.flush_ms(),
+        ..PartitionConfig::default()
+    }
 }

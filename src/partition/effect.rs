@@ -67,6 +67,12 @@ pub enum Effect {
         /// Who waited.
         waiter: Waiter,
     },
+    /// What was appended is to be on its way to disk by then: call
+    /// [`flush_if_due`](crate::partition::Partition::flush_if_due) once `deadline` has passed. Earlier ones count too.
+    FlushBy {
+        /// By when.
+        deadline: Instant,
+    },
     /// More is to be done than one call may do: call [`proceed`](crate::partition::Partition::proceed) soon.
     Again,
 }

@@ -152,12 +152,19 @@ pub struct PartitionConfig {
     /// What a replica must have done with a record for it to be committed, and so readable. `Flushed` lets nobody read
     /// what a power loss could take away, and flushes after every append.
     pub durability: Durability,
+    /// `flush.ms`: a flush is asked for at the latest so many milliseconds after an append; `None` for never.
+    pub flush_interval_ms: Option<u64>,
     /// By which rules the producer epochs of transaction markers are judged.
     pub markers: MarkerRules,
 }
 
 impl Default for PartitionConfig {
     fn default() -> Self {
-        Self { min_insync_replicas: 1, durability: Durability::Written, markers: MarkerRules::default() }
+        Self {
+            min_insync_replicas: 1,
+            durability: Durability::Written,
+            flush_interval_ms: None,
+            markers: MarkerRules::default(),
+        }
     }
 }

@@ -18,6 +18,7 @@
 mod effect;
 mod facts;
 mod fetch;
+mod flush_timer;
 mod offsets;
 mod produce;
 mod produce_error;
@@ -38,6 +39,7 @@ pub use produce::Produce;
 pub use produce_error::{ProduceError, Reached, Unfinished};
 pub use upkeep::{CompactError, DeleteRecordsError, DeleteTo};
 
+use flush_timer::FlushTimer;
 use role::{Leader, Role};
 use room::Room;
 use waits::{FetchWaits, Held, Level, ProduceWaits};
@@ -68,6 +70,7 @@ pub struct Partition {
     fetches: FetchWaits,
     flush_asked: bool,
     unflushed_records: u64,
+    flush_timer: FlushTimer,
     /// More is due than one call answers.
     is_behind: bool,
     /// Kept so that not every call allocates one.
@@ -101,6 +104,7 @@ impl Partition {
             fetches: FetchWaits::default(),
             flush_asked: false,
             unflushed_records: 0,
+            flush_timer: FlushTimer::default(),
             is_behind: false,
             effects: Vec::new(),
         };

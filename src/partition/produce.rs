@@ -44,6 +44,7 @@ impl Partition {
     /// If the waiter waits already.
     pub fn produce(&mut self, now: Instant, date: Timestamp, produce: Produce, out: &mut Vec<Effect>) {
         assert!(!self.is_waiting(produce.waiter), "{:?} waits already", produce.waiter);
+        self.flush_timer.at(now);
         // Nobody waits for one without an answer.
         let deadline = produce.deadline.filter(|_| produce.acks != Acks::None);
         let produce = Produce { deadline, ..produce };
@@ -124,6 +125,8 @@ impl Partition {
         if !appended.duplicate {
             self.unflushed_records += appended.last_offset.since(appended.base_offset).unwrap_or(0) + 1;
             self.make_room_ahead(out);
+            let ring_at = self.config.flush_interval_ms.and_then(|interval| self.flush_timer.appended(interval));
+            out.extend(ring_at.map(|deadline| Effect::FlushBy { deadline }));
         }
         let Produce { waiter, acks, durability, deadline, .. } = *produce;
         if acks == Acks::None {

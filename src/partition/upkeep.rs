@@ -4,9 +4,10 @@ use crate::log::{
     self, Breach, Cleanup, Closing, ConfigError, Health, Log, LogConfig, ReplaceError, Replacement, TrimError,
 };
 use crate::offset::Offset;
+use crate::partition::flush_timer::Rung;
 use crate::partition::waits::Level;
 use crate::partition::{Durability, Effect, Partition, PartitionConfig, StopReason};
-use crate::time::Timestamp;
+use crate::time::{Instant, Timestamp};
 
 /// Up to where records are deleted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -147,6 +148,16 @@ impl Partition {
         self.proceed(out);
     }
 
+    /// Asks for a flush if what is appended has waited for one as long as it may: for when an [`Effect::FlushBy`] has
+    /// come. Too early, nothing happens.
+    pub fn flush_if_due(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        match self.flush_timer.ring(now) {
+            Rung::Nothing => {}
+            Rung::RingAt(deadline) => out.push(Effect::FlushBy { deadline }),
+            Rung::Flush => self.flush(out),
+        }
+    }
+
     /// Changes the settings, from the next append, roll, retention or compaction on.
     ///
     /// # Errors
@@ -187,6 +198,7 @@ impl Partition {
         }
         self.flush_asked = false;
         self.unflushed_records = 0;
+        self.flush_timer.flushes();
         self.with_log(out, |log, out| log.flush(out));
     }
 

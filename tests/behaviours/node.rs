@@ -40,6 +40,8 @@ pub(crate) struct Node {
     pub(crate) answers: Vec<(u64, Answer)>,
     /// Deadlines that the driver was told and not told to forget.
     pub(crate) timers: Vec<(u64, u64)>,
+    /// When the driver is to look whether a flush is due.
+    pub(crate) flush_alarms: Vec<u64>,
     pub(crate) refused: Vec<ProduceError>,
     pub(crate) noted: Vec<Noted>,
     ops: Vec<OpSeq>,
@@ -88,6 +90,7 @@ impl Node {
             out,
             answers: Vec::new(),
             timers: Vec::new(),
+            flush_alarms: Vec::new(),
             refused: Vec::new(),
             noted: Vec::new(),
             ops: Vec::new(),
@@ -163,6 +166,16 @@ impl Node {
         self.take();
     }
 
+    pub(crate) fn flush_if_due(&mut self, now: u64) {
+        self.partition.flush_if_due(Instant::from_millis(now), &mut self.out);
+        self.take();
+    }
+
+    /// Whether a flush is under way.
+    pub(crate) fn is_syncing(&self) -> bool {
+        !self.syncs.is_empty()
+    }
+
     /// The ops that are to be done, oldest first.
     pub(crate) fn pending_ops(&self) -> &[OpSeq] {
         &self.ops
@@ -225,6 +238,7 @@ impl Node {
                 Effect::Refused { error, .. } => self.refused.push(error),
                 Effect::Wait { waiter, deadline } => self.timers.push((waiter.0, deadline.as_millis())),
                 Effect::Settled { waiter } => self.timers.retain(|(timer, _)| *timer != waiter.0),
+                Effect::FlushBy { deadline } => self.flush_alarms.push(deadline.as_millis()),
                 Effect::Again => self.partition.proceed(&mut self.out),
             }
         }

@@ -531,6 +531,24 @@ fn whose_deadline_has_passed_already_is_told_at_once_and_its_batch_stays() {
 }
 
 #[test]
+fn what_nobody_waits_for_is_flushed_when_its_interval_is_over() {
+    let config = PartitionConfig { flush_interval_ms: Some(50), ..PartitionConfig::default() };
+    let mut node = Node::with(LogConfig::default(), config, reign(0));
+    node.produce(Acks::Leader);
+    node.produce(Acks::Leader);
+    node.write();
+    assert_eq!((node.flush_alarms.as_slice(), node.is_syncing()), ([50].as_slice(), false));
+    node.flush_if_due(49);
+    assert!(!node.is_syncing(), "it came too early");
+    node.flush_if_due(50);
+    assert!(node.is_syncing());
+    node.settle();
+    assert_eq!(node.partition.log().flushed(), at(2));
+    node.flush_if_due(100);
+    assert!(!node.is_syncing(), "there is nothing to flush");
+}
+
+#[test]
 fn so_many_records_are_flushed_without_being_asked_for() {
     let mut node = Node::new(LogConfig { flush_messages: Some(3), ..LogConfig::default() });
     for flushed in [0, 0, 3, 3, 3, 6] {

@@ -518,6 +518,7 @@ impl World {
                     assert!(!self.asked.contains_key(&waiter), "{waiter:?} wants an answer");
                 }
                 Effect::Fetched { waiter, answer } => self.fetched(waiter, answer),
+                Effect::FlushBy { .. } => panic!("no interval is configured"),
                 Effect::Again => self.is_behind = true,
             }
         }
