@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use ottla::Queue;
 use ottla::consumer::OffsetReset;
-use ottla::disk::MemDisk;
 use ottla::disk::mem::Choice;
+use ottla::disk::{MARKS_FILE, MemDisk};
 use ottla::id::TopicPartition;
-use ottla::message::{DeleteBefore, ErrorCode, OffsetSpec, TopicConfig};
+use ottla::message::{ConfigKey, DeleteBefore, ErrorCode, OffsetSpec, TopicConfig};
 use ottla::offset::Offset;
 use ottla::queue::{AdminError, ConsumerConfig, ProducerConfig, QueueOpenError, Record};
 
@@ -137,4 +137,34 @@ fn records_are_deleted_up_to_an_offset() {
     assert_eq!(read(&queue, "orders", 3), numbers(7..10));
     let too_far = queue.delete_records(&partition, DeleteBefore::Offset(Offset::new(11))).unwrap_err();
     assert!(matches!(&too_far, AdminError::Refused(why) if why.code == ErrorCode::OffsetOutOfRange), "{too_far}");
+}
+
+#[test]
+fn a_directory_whose_metadata_is_gone_is_adopted_and_keeps_its_records_and_positions() {
+    let disk = MemDisk::new();
+    let queue = open(&disk);
+    queue.create_topic("orders", 1, TopicConfig::default()).unwrap();
+    send(&queue, "orders", numbers(0..10));
+    let mut consumer = queue.consumer(&ConsumerConfig::group("billing").reset(OffsetReset::Earliest)).unwrap();
+    consumer.subscribe(["orders"]).unwrap();
+    assert_eq!(consumer.poll(LONG).unwrap().len(), 10);
+    consumer.commit().unwrap();
+    drop(consumer);
+    assert!(queue.close().is_clean());
+    let mut contents = disk.contents();
+    // With the marks there, which know that there was a log of it, it would be missed.
+    contents.retain(|path, _| !path.starts_with("__cluster_metadata-0") && !path.starts_with(MARKS_FILE));
+    let queue = open(&MemDisk::from_contents(&contents));
+    assert!(queue.report().adopted.contains(&TopicPartition::parse("orders-0").unwrap()), "{}", queue.report());
+    let setting = |topic: &str, key: ConfigKey| {
+        let entries = queue.describe_config(topic).unwrap();
+        entries.into_iter().find(|entry| entry.key == key).map(|entry| entry.value)
+    };
+    assert_eq!(setting("orders", ConfigKey::RetentionMs).as_deref(), Some("-1"));
+    assert_eq!(setting("__consumer_offsets", ConfigKey::CleanupPolicy).as_deref(), Some("compact"));
+    send(&queue, "orders", numbers(10..11));
+    let mut consumer = queue.consumer(&ConsumerConfig::group("billing")).unwrap();
+    consumer.subscribe(["orders"]).unwrap();
+    let records = consumer.poll(LONG).unwrap();
+    assert_eq!(records.iter().next().unwrap().value(), Some(&b"value 10"[..]));
 }

@@ -132,7 +132,8 @@ fn start<D: Disk>(
         draw: Draw::new(seed),
         broker: identity.node,
         cluster_id: identity.cluster_id.clone(),
-        coordinator: CoordinatorConfig::default(),
+        // A consumer that has been away for long, or will be, keeps its place: who reads is few here, and known.
+        coordinator: CoordinatorConfig { retention_ms: None, ..CoordinatorConfig::default() },
     };
     let options = NodeOptions {
         broker: identity.node,
