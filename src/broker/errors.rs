@@ -15,10 +15,11 @@ pub(super) fn produce(error: &ProduceError) -> RequestError {
         ProduceError::UnexpectedOffset { log_end_offset, .. } => {
             return RequestError::because(ErrorCode::InvalidRequest, error).with(Detail::LogEnd(*log_end_offset));
         }
-        ProduceError::Append(error) => append_code(error),
-        ProduceError::Full { .. } | ProduceError::NotReserved { .. } | ProduceError::Poisoned { .. } => {
-            ErrorCode::KafkaStorageError
+        ProduceError::Append(AppendError::Poisoned { .. }) | ProduceError::Poisoned { .. } => {
+            return RequestError::because(ErrorCode::KafkaStorageError, error).with(Detail::Poisoned);
         }
+        ProduceError::Append(error) => append_code(error),
+        ProduceError::Full { .. } | ProduceError::NotReserved { .. } => ErrorCode::KafkaStorageError,
         ProduceError::NotAppendedInTime | ProduceError::TimedOut { .. } => ErrorCode::RequestTimedOut,
     };
     RequestError::because(code, error)

@@ -44,6 +44,9 @@ pub enum Detail {
         /// Its reign.
         leader_epoch: LeaderEpoch,
     },
+    /// `KAFKA_STORAGE_ERROR`: a write or a flush has failed, and this node takes no more for the partition until it opens it
+    /// again. To ask it again does not help.
+    Poisoned,
 }
 
 /// What is wrong with one record of a batch.
@@ -74,7 +77,7 @@ impl RequestError {
 
     /// Whether the same request may succeed if it is sent again.
     pub const fn is_retriable(&self) -> bool {
-        self.code.is_retriable()
+        !matches!(self.detail, Detail::Poisoned) && self.code.is_retriable()
     }
 }
 

@@ -469,7 +469,11 @@ impl Positions {
             (State::At(position), ErrorCode::OffsetOutOfRange) => {
                 let range = match error.detail {
                     Detail::Range { log_start_offset, end } => Some((log_start_offset, end)),
-                    Detail::None | Detail::LogEnd(_) | Detail::Records(_) | Detail::Leader { .. } => None,
+                    Detail::None
+                    | Detail::LogEnd(_)
+                    | Detail::Records(_)
+                    | Detail::Leader { .. }
+                    | Detail::Poisoned => None,
                 };
                 let gone = PollError::OutOfRange { partition: partition.clone(), position, range };
                 assigned.reset(reset, gone);

@@ -35,7 +35,7 @@ impl Lane {
     /// The batch was not appended, or that is not known. Nothing happens if it was given up meanwhile.
     pub fn failed(&mut self, now: Instant, id: BatchId, batch: Batch, error: RequestError, out: &mut Vec<Outcome>) {
         let Some(index) = self.index_of(id) else { return };
-        let verdict = self.judge(index, &batch, error.code);
+        let verdict = self.judge(index, &batch, &error);
         let sent = &mut self.sent[index];
         sent.failures = sent.failures.saturating_add(1);
         sent.may_be_written |= !says_not_written(error.code);
@@ -110,7 +110,8 @@ impl Lane {
 
     /// What to do about the failure of a batch. Only the first one of those on their way can say that the broker expects
     /// something else: the others fail because it did.
-    fn judge(&self, index: usize, batch: &Batch, code: ErrorCode) -> Verdict {
+    fn judge(&self, index: usize, batch: &Batch, error: &RequestError) -> Verdict {
+        let code = error.code;
         let sent = &self.sent[index];
         let is_restamped = batch.producer() != self.stamp(sent.base_sequence);
         let has_another_place = matches!(code, ErrorCode::OutOfOrderSequenceNumber | ErrorCode::UnknownProducerId);
@@ -129,7 +130,7 @@ impl Lane {
             Verdict::NewProducer
         } else if is_too_large && sent.tickets.count > 1 && may_change {
             Verdict::Split
-        } else if code.is_retriable() && may_retry {
+        } else if error.is_retriable() && may_retry {
             Verdict::Again
         } else {
             Verdict::GiveUp

@@ -31,6 +31,7 @@ impl<D: Disk> Client for Node<D> {
     }
 
     fn cancel(&self, id: RequestId) {
+        let _errand = self.errand();
         let mut todo = Todo::default();
         let asker = {
             let mut core = self.core.lock();
@@ -107,6 +108,7 @@ impl<D: Disk> Node<D> {
 
     /// Asks the broker.
     pub(crate) fn put(&self, request: Request<Checked>, on_answer: OnAnswer) -> RequestId {
+        let _errand = self.errand();
         let mut todo = Todo::default();
         let mut core = self.core.lock();
         if core.is_stopped {
@@ -125,6 +127,7 @@ impl<D: Disk> Node<D> {
 
     /// Asks the broker for something that has no answer; `None` if it takes no more questions.
     fn put_for_nobody(&self, request: Request<Checked>) -> Option<RequestId> {
+        let _errand = self.errand();
         let mut todo = Todo::default();
         let id = {
             let mut core = self.core.lock();

@@ -15,6 +15,7 @@ mod check_cache;
 mod checks;
 mod clock;
 mod ending;
+mod errand;
 mod handle;
 mod load;
 mod outputs;
@@ -37,8 +38,8 @@ use crate::log::{Closing, Sync};
 use crate::queue::alarm::Alarm;
 use crate::queue::client::Clocked;
 use crate::queue::pool::{Panic, Pool};
-use crate::queue::sync::atomic::AtomicU64;
-use crate::queue::sync::atomic::Ordering::{AcqRel, Relaxed, Release};
+use crate::queue::sync::atomic::Ordering::{AcqRel, Relaxed, Release, SeqCst};
+use crate::queue::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use crate::queue::sync::{Condvar, Mutex};
 
 use check_cache::CheckCache;
@@ -64,7 +65,11 @@ pub(crate) struct Node<D: Disk> {
     checks: CheckCache,
     /// Notified whenever the node was given something, if anybody watches.
     changed: Condvar,
+    /// How many threads look whether something has come to be so, or wait for it.
+    watching: AtomicUsize,
     chances: AtomicU64,
+    /// Somebody's thread has panicked on our errand: it lost a turn, or left the broker in the middle of a step.
+    lost: Arc<AtomicBool>,
     options: NodeOptions,
     /// Set when nobody has a handle any more. The last field: it is dropped behind the locks of the directories.
     ending: Mutex<Option<Ending>>,
@@ -127,7 +132,9 @@ impl<D: Disk> Node<D> {
             stalled: Mutex::new(Vec::new()),
             checks: CheckCache::default(),
             changed: Condvar::new(),
+            watching: AtomicUsize::new(0),
             chances: AtomicU64::new(options.seed as u64),
+            lost: Arc::default(),
             options,
             ending: Mutex::new(None),
         });
@@ -144,6 +151,7 @@ impl<D: Disk> Node<D> {
 
     /// Gives the node what has happened, and does what follows from it.
     pub(crate) fn give(&self, input: Input) {
+        let _errand = self.errand();
         let mut todo = Todo::default();
         let now = self.clock.now();
         {
@@ -156,7 +164,10 @@ impl<D: Disk> Node<D> {
 
     /// Does what the node wants, with no lock held: tells the answers, does one turn for each partition that this caller has
     /// brought something to, and leaves the rest to the pool.
-    fn finish(&self, mut todo: Todo<D>) {
+    fn finish(&self, todo: Todo<D>) {
+        let _errand = self.errand();
+        // Dropped before the errand is over, if it ends in a panic.
+        let mut todo = todo;
         let mut own = std::mem::take(&mut todo.turns);
         loop {
             for answer in todo.answers.drain(..) {
@@ -194,11 +205,21 @@ impl<D: Disk> Node<D> {
             self.stalled.lock().push(Arc::clone(&slot));
             self.alarm.hurry(self.clock.now().after(ticks::RETRY_MS));
         }
-        if let Some(turn) = turn.finish() {
-            self.pass_on(Task::Turn(SlotTurn { slot, turn }));
+        match turn.finish() {
+            Some(turn) => self.pass_on(Task::Turn(SlotTurn { slot, turn })),
+            None => self.has_become_idle(),
         }
         if performed.freed {
             self.retry_stalled();
+        }
+    }
+
+    /// A partition's lanes have nothing more to do, which somebody may wait for.
+    fn has_become_idle(&self) {
+        // Who waits says so before he looks at the lanes: either he has seen them idle, or he is seen here.
+        if self.watching.load(SeqCst) > 0 {
+            let _core = self.core.lock();
+            self.changed.notify_all();
         }
     }
 

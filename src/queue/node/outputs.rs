@@ -167,6 +167,9 @@ impl<D: Disk> Core<D> {
 
     /// Gives the node what has happened, and sorts what it wants.
     pub(super) fn give(&mut self, now: Instant, input: Input, todo: &mut Todo<D>) {
+        if self.broken.is_some() {
+            return;
+        }
         self.broker.handle(now, input);
         while let Some(output) = self.broker.poll_output() {
             self.take(output, todo);

@@ -14,6 +14,7 @@ use crate::log::{DiskOp, FileId, FlushedMark, OpFailure, OpSeq, Remove, Span, Sp
 use crate::queue::op_queue::{Batch, OpQueue};
 use crate::queue::sync::Mutex;
 use crate::queue::sync::atomic::AtomicBool;
+use crate::queue::sync::atomic::Ordering::SeqCst;
 use crate::record::Entry;
 
 /// Something to be done to the files. The first two have their places in lane 1, the others wait for nothing there.
@@ -60,16 +61,17 @@ pub(super) struct Performed {
 }
 
 impl<D: Disk> Slot<D> {
-    pub(super) fn new(partition: TopicPartition, dir: Arc<Mutex<LogDir<D>>>, driver: LogDriver<D>) -> Self {
+    /// `lost` is set if a turn is lost: that happens only in a panic, and then who waits would wait for ever.
+    pub(super) fn new(
+        partition: TopicPartition,
+        dir: Arc<Mutex<LogDir<D>>>,
+        driver: LogDriver<D>,
+        lost: Arc<AtomicBool>,
+    ) -> Self {
         let files = Files { driver: Some(driver), done: OpSeq::default(), removals: Vec::new() };
-        // A turn is lost only in a panic, which breaks the lanes off: nothing is performed out of order behind it.
-        Self {
-            partition,
-            dir,
-            lanes: OpQueue::new(|| ()),
-            files: Mutex::new(files),
-            is_mark_due: AtomicBool::new(false),
-        }
+        // The lanes are broken off: nothing is performed out of order behind it. Whoever comes next sees the rest.
+        let lanes = OpQueue::new(move || lost.store(true, SeqCst));
+        Self { partition, dir, lanes, files: Mutex::new(files), is_mark_due: AtomicBool::new(false) }
     }
 
     /// Does what a turn has taken.

@@ -1,5 +1,7 @@
 //! The ends of a node: closed in order, or stopped as it is.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use crate::broker::Input;
 use crate::disk::Disk;
 use crate::id::TopicPartition;
@@ -61,11 +63,12 @@ impl<D: Disk> Node<D> {
             core.is_stopped = true;
             core.askers.take_all()
         };
+        // Each of them is told, also if the one in front of it panics.
         for on_answer in waiting {
-            on_answer(Err(Stopped));
+            let _ = catch_unwind(AssertUnwindSafe(|| on_answer(Err(Stopped))));
         }
         for one in self.clocked() {
-            one.stopped();
+            let _ = catch_unwind(AssertUnwindSafe(|| one.stopped()));
         }
     }
 

@@ -80,9 +80,10 @@ impl<D: Disk> Node<D> {
         reign: Reign,
         config: PartitionConfig,
     ) {
+        let _errand = self.errand();
         let OpenedLog { log, effects, driver, .. } = opened;
         let partition = facts.partition.clone();
-        let slot = Arc::new(Slot::new(partition.clone(), Arc::clone(&self.dirs[dir]), driver));
+        let slot = Arc::new(Slot::new(partition.clone(), Arc::clone(&self.dirs[dir]), driver, Arc::clone(&self.lost)));
         let mut todo = Todo::default();
         {
             let mut core = self.core.lock();

@@ -1,6 +1,7 @@
 //! The clock's thread: it wakes whoever has a deadline, and looks after what is to be done now and then.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 
 use crate::broker::Input;
@@ -39,7 +40,13 @@ pub(super) fn start<D: Disk>(node: &Arc<Node<D>>) -> io::Result<()> {
 fn run<D: Disk>(node: &Weak<Node<D>>, alarm: &Alarm, clock: Clock, mut rounds: Rounds) {
     loop {
         let Some(strong) = node.upgrade() else { return };
-        let deadline = strong.tick(&mut rounds);
+        if strong.end_if_lost() {
+            return;
+        }
+        let deadline = match catch_unwind(AssertUnwindSafe(|| strong.tick(&mut rounds))) {
+            Ok(deadline) => deadline,
+            Err(panic) => return strong.on_panic(&panic),
+        };
         // Nobody keeps the node while it sleeps.
         drop(strong);
         if alarm.wait(deadline, |at| clock.at(at)) == Woken::Closed {

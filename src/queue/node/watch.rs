@@ -9,6 +9,7 @@ use crate::partition::Reign;
 use crate::queue::node::Node;
 use crate::queue::node::outputs::{AdoptionResult, Core};
 use crate::queue::sync::WaitUntil;
+use crate::queue::sync::atomic::Ordering::SeqCst;
 
 impl<D: Disk> Node<D> {
     /// Waits until it is so, and does tasks meanwhile.
@@ -25,7 +26,14 @@ impl<D: Disk> Node<D> {
     /// # Errors
     ///
     /// Why there never will be.
-    pub(crate) fn wait_for_some<T>(&self, mut find: impl FnMut(&mut Core<D>) -> Option<T>) -> Result<T, String> {
+    pub(crate) fn wait_for_some<T>(&self, find: impl FnMut(&mut Core<D>) -> Option<T>) -> Result<T, String> {
+        self.watching.fetch_add(1, SeqCst);
+        let found = self.watch(find);
+        self.watching.fetch_sub(1, SeqCst);
+        found
+    }
+
+    fn watch<T>(&self, mut find: impl FnMut(&mut Core<D>) -> Option<T>) -> Result<T, String> {
         loop {
             while self.pool.help() {}
             let mut core = self.core.lock();
