@@ -8,25 +8,33 @@
 
 mod batches;
 mod output;
+mod site;
 #[cfg(test)]
 mod tests;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::disk::compact::batches::{Batches, Witnesses};
 use crate::disk::compact::output::{Output, undo};
 use crate::disk::log_file::LogFile;
 use crate::disk::segment_file::first_timestamp;
 use crate::disk::swap::Replaces;
-use crate::disk::{Disk, DiskError, DiskFile, DiskPath, ReadFault};
+use crate::disk::{Disk, DiskError, DiskFile, DiskPath, Handle, LogDir, LogDriver, OpenOptions, ReadFault};
+use crate::id::TopicPartition;
 use crate::log::clean::{
     CleanError, CleanRules, CleanedSegment, Dirt, DirtyLog, DirtySegment, Filter, Filtered, GroupLimits, GroupMember,
     LastBatch, Mapping, Room, SegmentTooLarge, group,
 };
-use crate::log::{Closing, Health, RecoveredSegment, ReplaceError, Replacement, SegmentInfo};
+use crate::log::{
+    AbortedTxn, Closing, EpochCache, FileId, Health, Log, LogConfig, RecoveredSegment, ReplaceError, Replacement,
+    SegmentInfo,
+};
 use crate::offset::Offset;
 use crate::record::Entry;
 use crate::time::Timestamp;
+
+use site::{Site, Unplaced};
 
 /// What a compaction has done.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -118,45 +126,39 @@ impl<D: Disk> LogFile<D> {
     ///
     /// The disk's.
     pub fn dirt(&mut self, now: Timestamp) -> Result<Dirt, DiskError> {
-        let cleaned = self.dir.cleaned(&self.partition);
-        let start = self.log.log_start_offset();
-        // Only who must not wait longer than that is asked how old it is.
-        let has_lag_max = self.options.config.max_compaction_lag_ms < i64::MAX as u64;
-        let infos: Vec<SegmentInfo> = self.log.segments().collect();
-        let mut segments = Vec::with_capacity(infos.len());
-        for info in &infos {
-            let wanted = has_lag_max && info.size > 0;
-            let first_timestamp =
-                if wanted { first_timestamp(&self.driver.handle(info.files.log)?.file)? } else { None };
-            let dated = info.max_timestamp.as_millis() >= 0;
-            let largest_timestamp = if dated { info.max_timestamp } else { info.modified };
-            segments.push(DirtySegment { base: info.base_offset, size: info.size, largest_timestamp, first_timestamp });
-        }
-        let log = DirtyLog {
-            cleaned,
-            log_start_offset: start,
-            last_stable_offset: self.log.last_stable_offset(),
-            log_end_offset: self.log.log_end_offset(),
-            segments: &segments,
-        };
-        Ok(Dirt::of(&log, &self.options.config, now))
+        Compaction::of(self, now).dirt()
     }
 
     fn compact_when(&mut self, when: When, now: Timestamp) -> Result<CompactionReport, CompactFault> {
-        let dirt = self.dirt(now)?;
-        let config = &self.options.config;
-        let wanted = match when {
-            When::Due => config.cleanup.compacts() && dirt.is_due(config),
-            When::Anyway => dirt.cleanable_bytes > 0,
-        };
-        if !wanted {
-            if dirt.reset {
-                self.dir.note_cleaned(&self.partition, dirt.first_dirty)?;
-            }
-            return Ok(CompactionReport::default());
-        }
-        self.settle()?;
-        self.clean(&dirt, now)
+        Compaction::of(self, now).compact_when(when)
+    }
+}
+
+impl<D: Disk> Site for LogFile<D> {
+    type Disk = D;
+
+    fn partition(&self) -> &TopicPartition {
+        &self.partition
+    }
+
+    fn options(&self) -> &OpenOptions {
+        &self.options
+    }
+
+    fn disk(&self) -> D {
+        self.dir.disk().clone()
+    }
+
+    fn with_log<T>(&mut self, look: impl FnOnce(&Log) -> T) -> Result<T, DiskError> {
+        Ok(look(&self.log))
+    }
+
+    fn with_driver<T>(&mut self, ask: impl FnOnce(&mut LogDriver<D>) -> Result<T, DiskError>) -> Result<T, DiskError> {
+        ask(&mut self.driver)
+    }
+
+    fn with_dir<T>(&mut self, ask: impl FnOnce(&mut LogDir<D>) -> T) -> T {
+        ask(&mut self.dir)
     }
 
     /// All that will be replaced must be on disk, and the flushed mark must not name a segment that goes. What an opening
@@ -174,20 +176,111 @@ impl<D: Disk> LogFile<D> {
         Ok(())
     }
 
-    fn clean(&mut self, dirt: &Dirt, now: Timestamp) -> Result<CompactionReport, CompactFault> {
-        let (filter, end, map_full) = self.map_keys(dirt, now)?;
+    fn replace(&mut self, replacement: Replacement) -> Result<(), Unplaced> {
+        let mut effects = Vec::new();
+        self.log.replace(replacement, &mut effects).map_err(|refused| Unplaced::Refused(refused.into()))?;
+        self.run(effects).map_err(|error| Unplaced::Later(error.into()))
+    }
+
+    fn give_up(&mut self, why: String) {
+        self.log.give_up(why);
+    }
+}
+
+/// One compaction of the log at a site.
+struct Compaction<'a, S> {
+    site: &'a mut S,
+    now: Timestamp,
+}
+
+impl<'a, S: Site> Compaction<'a, S> {
+    fn of(site: &'a mut S, now: Timestamp) -> Self {
+        Self { site, now }
+    }
+
+    /// What there is to compact.
+    ///
+    /// # Errors
+    ///
+    /// The disk's.
+    fn dirt(&mut self) -> Result<Dirt, DiskError> {
+        let partition = self.site.partition().clone();
+        let cleaned = self.site.with_dir(|dir| dir.cleaned(&partition));
+        let (start, stable, end, infos) = self.site.with_log(|log| {
+            let infos: Vec<SegmentInfo> = log.segments().collect();
+            (log.log_start_offset(), log.last_stable_offset(), log.log_end_offset(), infos)
+        })?;
+        // Only who must not wait longer than that is asked how old it is.
+        let has_lag_max = self.config().max_compaction_lag_ms < i64::MAX as u64;
+        let mut segments = Vec::with_capacity(infos.len());
+        for info in &infos {
+            let wanted = has_lag_max && info.size > 0;
+            let first_timestamp = if wanted { first_timestamp(&self.handle(info.files.log)?.file)? } else { None };
+            let dated = info.max_timestamp.as_millis() >= 0;
+            let largest_timestamp = if dated { info.max_timestamp } else { info.modified };
+            segments.push(DirtySegment { base: info.base_offset, size: info.size, largest_timestamp, first_timestamp });
+        }
+        let log = DirtyLog {
+            cleaned,
+            log_start_offset: start,
+            last_stable_offset: stable,
+            log_end_offset: end,
+            segments: &segments,
+        };
+        Ok(Dirt::of(&log, self.config(), self.now))
+    }
+
+    fn compact_when(&mut self, when: When) -> Result<CompactionReport, CompactFault> {
+        let dirt = self.dirt()?;
+        let wanted = match when {
+            When::Due => self.config().cleanup.compacts() && dirt.is_due(self.config()),
+            When::Anyway => dirt.cleanable_bytes > 0,
+        };
+        if !wanted {
+            if dirt.reset {
+                self.note_cleaned(dirt.first_dirty)?;
+            }
+            return Ok(CompactionReport::default());
+        }
+        self.site.settle()?;
+        self.clean(&dirt)
+    }
+
+    fn note_cleaned(&mut self, to: Offset) -> Result<(), DiskError> {
+        let partition = self.site.partition().clone();
+        self.site.with_dir(|dir| dir.note_cleaned(&partition, to))
+    }
+
+    fn config(&self) -> &LogConfig {
+        &self.site.options().config
+    }
+
+    fn handle(&mut self, file: FileId) -> Result<Arc<Handle<<S::Disk as Disk>::File>>, DiskError> {
+        self.site.with_driver(|driver| driver.handle(file))
+    }
+
+    fn segments(&mut self) -> Result<Vec<SegmentInfo>, DiskError> {
+        self.site.with_log(|log| log.segments().collect())
+    }
+
+    fn aborted(&mut self, from: Offset, upper: Offset) -> Result<Vec<AbortedTxn>, DiskError> {
+        self.site.with_log(|log| log.aborted(from, upper))
+    }
+
+    fn clean(&mut self, dirt: &Dirt) -> Result<CompactionReport, CompactFault> {
+        let (filter, end, map_full) = self.map_keys(dirt)?;
         // What lies below the log start waits for retention; nobody has looked whether it is whole.
-        let start = self.log.log_start_offset();
-        let bases: Vec<Offset> = self.log.segments().map(|segment| segment.base_offset).collect();
+        let start = self.site.with_log(Log::log_start_offset)?;
+        let all = self.segments()?;
         // An empty segment reaches to its follower too: only a compaction makes it go.
-        let below = bases.iter().skip(1).take_while(|follower| **follower <= start).count();
-        let segments = self.log.segments().skip(below).filter(|segment| segment.base_offset < end);
-        let segments: Vec<SegmentInfo> = segments.collect();
+        let below = all.iter().skip(1).take_while(|follower| follower.base_offset <= start).count();
+        let segments: Vec<SegmentInfo> =
+            all.into_iter().skip(below).filter(|segment| segment.base_offset < end).collect();
         let clean = segments.iter().rev().find(|segment| segment.base_offset < dirt.first_dirty);
         let clean_modified = clean.map(|segment| segment.modified);
         let limits = GroupLimits {
-            segment_bytes: self.options.config.segment_bytes,
-            index_bytes: self.options.config.segment_index_bytes,
+            segment_bytes: self.config().segment_bytes,
+            index_bytes: self.config().segment_index_bytes,
             first_uncleanable: dirt.first_uncleanable,
         };
         let members = segments.iter().map(|segment| self.member(segment)).collect::<Result<Vec<_>, _>>()?;
@@ -200,16 +293,17 @@ impl<D: Disk> LogFile<D> {
             self.clean_group(inputs, &mut cleaning)?;
             rest = behind;
         }
-        self.dir.note_cleaned(&self.partition, end)?;
+        self.note_cleaned(end)?;
         Ok(report)
     }
 
     /// The first pass. Answers the second, where the log will be clean up to, and whether the map was full before.
-    fn map_keys(&mut self, dirt: &Dirt, now: Timestamp) -> Result<(Filter, Offset, bool), CompactFault> {
+    fn map_keys(&mut self, dirt: &Dirt) -> Result<(Filter, Offset, bool), CompactFault> {
         let (from, to) = (dirt.first_dirty, dirt.first_uncleanable);
-        let limit = self.options.decompress_limit;
-        let mut mapping = Mapping::new(self.options.compaction_map_bytes, from, self.log.aborted(from, to), limit);
-        let below: Vec<SegmentInfo> = self.log.segments().filter(|segment| segment.base_offset < to).collect();
+        let limit = self.site.options().decompress_limit;
+        let aborted = self.aborted(from, to)?;
+        let mut mapping = Mapping::new(self.site.options().compaction_map_bytes, from, aborted, limit);
+        let below: Vec<SegmentInfo> = self.segments()?.into_iter().filter(|segment| segment.base_offset < to).collect();
         let first = below.partition_point(|segment| segment.base_offset <= from).saturating_sub(1);
         let mut map_full = false;
         let dirty = &below[first..];
@@ -222,12 +316,13 @@ impl<D: Disk> LogFile<D> {
         }
         let (map, end) = mapping.finish();
         let rules = CleanRules {
-            now,
-            delete_retention_ms: self.options.config.delete_retention_ms,
+            now: self.now,
+            delete_retention_ms: self.config().delete_retention_ms,
             first_uncleanable: to,
             decompress_limit: limit,
         };
-        Ok((Filter::new(rules, map, LastBatch::of(self.log.producers())), end, map_full))
+        let last = self.site.with_log(|log| LastBatch::of(log.producers()))?;
+        Ok((Filter::new(rules, map, last), end, map_full))
     }
 
     fn map_segment(
@@ -236,8 +331,9 @@ impl<D: Disk> LogFile<D> {
         next: Offset,
         mapping: &mut Mapping,
     ) -> Result<Room, CompactFault> {
-        let handle = self.driver.handle(segment.files.log)?;
-        let mut batches = Batches::new(&handle.file, segment, self.witnesses(segment.base_offset)?);
+        let handle = self.handle(segment.files.log)?;
+        let epochs = self.epochs()?;
+        let mut batches = Batches::new(&handle.file, segment, self.witnesses(segment.base_offset, &epochs)?);
         while let Some((entry, _)) = batches.next()? {
             if mapping.see(&entry)? == Room::Full {
                 // Other segments go by what is mapped, so it must be right.
@@ -252,9 +348,9 @@ impl<D: Disk> LogFile<D> {
     /// The second pass over the segments that become one, which then takes their place.
     fn clean_group(&mut self, inputs: &[SegmentInfo], cleaning: &mut Cleaning<'_>) -> Result<(), CompactFault> {
         let (Some(first), Some(last)) = (inputs.first(), inputs.last()) else { return Ok(()) };
-        let end = self.log.segments().map(|segment| segment.base_offset).find(|base| *base > last.base_offset);
-        let dir = DiskPath::root().entry(&self.partition);
-        let disk = self.disk().clone();
+        let end = self.segments()?.into_iter().map(|segment| segment.base_offset).find(|base| *base > last.base_offset);
+        let dir = DiskPath::root().entry(self.site.partition());
+        let disk = self.site.disk();
         let outcome = self.write_group(&disk, &dir, inputs, end.unwrap_or(last.next_offset), cleaning);
         let output = outcome.map_err(|fault| self.abandon(first.base_offset, fault))?;
         let size = output.size;
@@ -269,18 +365,19 @@ impl<D: Disk> LogFile<D> {
     fn put_in_place(&mut self, inputs: &[SegmentInfo], output: RecoveredSegment) -> Result<(), CompactFault> {
         let base = output.base;
         let inputs = inputs.iter().map(|segment| (segment.base_offset, segment.files.log)).collect();
-        let mut effects = Vec::new();
-        let replaced = self.log.replace(Replacement { inputs, output }, &mut effects);
-        replaced.map_err(|refused| self.abandon(base, refused.into()))?;
-        Ok(self.run(effects)?)
+        match self.site.replace(Replacement { inputs, output }) {
+            Ok(()) => Ok(()),
+            Err(Unplaced::Refused(fault)) => Err(self.abandon(base, fault)),
+            Err(Unplaced::Later(fault)) => Err(fault),
+        }
     }
 
     /// Removes what was written of the segment at `base`, which has not taken its place.
     fn abandon(&mut self, base: Offset, fault: CompactFault) -> CompactFault {
-        let dir = DiskPath::root().entry(&self.partition);
-        if let Err(error) = undo(self.disk(), &dir, base) {
+        let dir = DiskPath::root().entry(self.site.partition());
+        if let Err(error) = undo(&self.site.disk(), &dir, base) {
             // What is left there would be taken for good by the next opening; until then nothing may change.
-            self.log.give_up(format!("a compaction could not be undone: {error}"));
+            self.site.give_up(format!("a compaction could not be undone: {error}"));
         }
         fault
     }
@@ -288,7 +385,7 @@ impl<D: Disk> LogFile<D> {
     /// Writes what is left of a group, complete and durable, under names with `.swap`.
     fn write_group(
         &mut self,
-        disk: &D,
+        disk: &S::Disk,
         dir: &DiskPath,
         inputs: &[SegmentInfo],
         end: Offset,
@@ -296,14 +393,15 @@ impl<D: Disk> LogFile<D> {
     ) -> Result<RecoveredSegment, CompactFault> {
         let base = inputs.first().map_or(end, |first| first.base_offset);
         let mut output = Output::create(disk, dir, base)?;
-        let mut cleaned = CleanedSegment::new(base, self.options.config.index_interval_bytes);
-        let limit = self.options.decompress_limit;
+        let mut cleaned = CleanedSegment::new(base, self.config().index_interval_bytes);
+        let limit = self.site.options().decompress_limit;
         for (at, segment) in inputs.iter().enumerate() {
             let upper = inputs.get(at + 1).map_or(segment.next_offset, |next| next.base_offset);
-            let aborted = self.log.aborted(segment.base_offset, upper);
+            let aborted = self.aborted(segment.base_offset, upper)?;
             cleaning.filter.begin_segment(aborted, segment.modified, cleaning.clean_modified);
-            let handle = self.driver.handle(segment.files.log)?;
-            let mut batches = Batches::new(&handle.file, segment, self.witnesses(segment.base_offset)?);
+            let handle = self.handle(segment.files.log)?;
+            let epochs = self.epochs()?;
+            let mut batches = Batches::new(&handle.file, segment, self.witnesses(segment.base_offset, &epochs)?);
             while let Some((entry, bytes)) = batches.next()? {
                 let (filtered, aborted) = cleaning.filter.filter(&entry)?;
                 cleaning.report.bytes_before += bytes.len() as u64;
@@ -331,16 +429,21 @@ impl<D: Disk> LogFile<D> {
         Ok(cleaned)
     }
 
+    fn epochs(&mut self) -> Result<EpochCache, DiskError> {
+        self.site.with_log(|log| log.epochs().clone())
+    }
+
     /// What a segment's bytes are compared with.
-    fn witnesses(&mut self, base: Offset) -> Result<Witnesses<'_>, DiskError> {
-        let sums = self.driver.files.known_sums(base)?.map(|known| known.sums().clone());
-        Ok(Witnesses { sums, epochs: self.log.epochs() })
+    fn witnesses<'e>(&mut self, base: Offset, epochs: &'e EpochCache) -> Result<Witnesses<'e>, DiskError> {
+        let sums =
+            self.site.with_driver(|driver| Ok(driver.files.known_sums(base)?.map(|known| known.sums().clone())))?;
+        Ok(Witnesses { sums, epochs })
     }
 
     fn member(&mut self, segment: &SegmentInfo) -> Result<GroupMember, DiskError> {
         let mut len = |file| -> Result<u32, DiskError> {
             // Indexes can be made again, so one that is not there is an empty one.
-            let Ok(handle) = self.driver.handle(file) else { return Ok(0) };
+            let Ok(handle) = self.handle(file) else { return Ok(0) };
             Ok(u32::try_from(handle.file.len()?).unwrap_or(u32::MAX))
         };
         Ok(GroupMember {

@@ -97,7 +97,7 @@ fn what_a_full_map_has_taken_from_a_block_is_compared_before_anything_goes_by_it
         let mut log = open(&disk, map_bytes);
         let segment = log.log().segments().next().unwrap();
         let mut mapping = Mapping::new(map_bytes, Offset::ZERO, Vec::new(), crate::record::DecompressLimit::default());
-        let outcome = log.map_segment(&segment, segment.next_offset, &mut mapping);
+        let outcome = Compaction::of(&mut log, NOW).map_segment(&segment, segment.next_offset, &mut mapping);
         assert!(matches!(outcome, Err(CompactFault::Read(_))), "map of {map_bytes} bytes: {outcome:?}");
     }
 }
@@ -109,16 +109,16 @@ fn a_replacement_that_is_refused_leaves_no_file() {
     let before = files(&disk);
     let dirt = log.dirt(NOW).unwrap();
     log.settle().unwrap();
-    let (filter, end, _) = log.map_keys(&dirt, NOW).unwrap();
+    let (filter, end, _) = Compaction::of(&mut log, NOW).map_keys(&dirt).unwrap();
     let mut inputs: Vec<SegmentInfo> = log.log().segments().take(2).collect();
     let mut report = CompactionReport::default();
     let mut cleaning = Cleaning { filter, clean_modified: None, report: &mut report };
     let dir = DiskPath::root().entry("t-0");
-    let output = log.write_group(&disk, &dir, &inputs, end, &mut cleaning).unwrap();
+    let output = Compaction::of(&mut log, NOW).write_group(&disk, &dir, &inputs, end, &mut cleaning).unwrap();
     assert!(has_leftovers(&disk));
     // As if another had taken the place of what was read.
     inputs[1].files.log = inputs[0].files.log;
-    let fault = log.put_in_place(&inputs, output).unwrap_err();
+    let fault = Compaction::of(&mut log, NOW).put_in_place(&inputs, output).unwrap_err();
     assert_eq!(fault, CompactFault::Replace(ReplaceError::Stale { segment: Offset::new(10) }));
     assert!(!has_leftovers(&disk));
     assert!(files(&disk) == before);
