@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use ottla::Queue;
 use ottla::consumer::{OffsetReset, PollError, Start};
-use ottla::disk::{MemDisk, OpenError};
+use ottla::disk::mem::Fails;
+use ottla::disk::{DiskErrorKind, MemDisk, OpenError};
 use ottla::id::TopicPartition;
 use ottla::message::{
     Committed, ConfigChange, ConfigOperation, DeleteBefore, Detail, ErrorCode, OffsetSpec, TopicConfig,
@@ -431,4 +432,32 @@ fn a_full_disk_fails_what_does_not_fit_and_all_goes_on_when_there_is_room() {
     assert!(placed.offset.unwrap() >= end);
     let closed = queue.close();
     assert!(closed.is_clean(), "{closed}");
+}
+
+#[test]
+fn a_disk_that_fails_takes_its_partitions_with_it_and_no_others() {
+    let (first, second) = (MemDisk::new(), MemDisk::new());
+    let queue = Queue::builder().open_on(vec![first, second.clone()]).unwrap();
+    queue.create_topic("orders", 4, TopicConfig::default()).unwrap();
+    let on_second: Vec<TopicPartition> = (0..4)
+        .map(|number| part(&format!("orders-{number}")))
+        .filter(|one| second.contents().keys().any(|path| path.starts_with(&format!("{one}/"))))
+        .collect();
+    assert_eq!(on_second.len(), 2, "half of them are on each disk");
+    let broken = DiskErrorKind::Io { code: Some(5), message: "input/output error".to_owned() };
+    second.fail_at(second.calls(), broken, Fails::FromThenOn);
+    let config = ProducerConfig::default().delivery_timeout(Duration::from_secs(2)).linger(Duration::ZERO);
+    let producer = queue.producer(config.request_timeout(Duration::from_millis(500))).unwrap();
+    for number in 0..4 {
+        let placed = producer.send_and_wait(Record::to("orders").partition(number).value("value"));
+        if on_second.contains(&part(&format!("orders-{number}"))) {
+            assert!(matches!(placed, Err(SendAndWaitError::NotDelivered(_))), "{placed:?}");
+        } else {
+            placed.unwrap();
+        }
+    }
+    let closed = queue.close();
+    let failed: Vec<_> =
+        closed.partitions.iter().filter(|one| one.why.is_some()).map(|one| one.partition.clone()).collect();
+    assert_eq!(failed, on_second, "{closed}");
 }

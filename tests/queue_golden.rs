@@ -13,7 +13,7 @@ use ottla::Queue;
 use ottla::consumer::{OffsetReset, Start};
 use ottla::disk::{MemDisk, Shutdown};
 use ottla::id::TopicPartition;
-use ottla::message::{ConfigSource, IsolationLevel, OffsetSpec};
+use ottla::message::{ConfigSource, IsolationLevel, OffsetSpec, TopicConfig};
 use ottla::queue::{ConsumedRecord, ConsumerConfig, OpeningReport, ProducerConfig, Record};
 use serde_json::{Value, json};
 
@@ -339,4 +339,39 @@ fn what_belongs_to_nobody_is_told_and_left_alone() {
     {
         assert_eq!(after.get(path), Some(bytes), "{path}");
     }
+}
+
+/// What the metadata says of topics: their ids, partitions and settings.
+fn told_of_topics(queue: &Queue) -> Vec<Value> {
+    let topics = queue.topics().unwrap();
+    let told = topics.iter().map(|topic| {
+        let numbers: Vec<u32> = topic.partitions.iter().map(|one| one.partition).collect();
+        json!([topic.name.as_str(), topic.id.to_string(), numbers, settings(queue, topic.name.as_str())])
+    });
+    told.collect()
+}
+
+#[test]
+fn the_metadata_is_the_same_from_the_whole_log_from_a_snapshot_and_the_log_and_from_a_snapshot_alone() {
+    let whole = golden("kafka-4.3/snapshots", &[]).contents();
+    let only = |keep: &dyn Fn(&str) -> bool| {
+        let kept = whole.iter().filter(|(path, _)| keep(path));
+        MemDisk::from_contents(&kept.map(|(path, bytes)| (path.clone(), bytes.clone())).collect())
+    };
+    let is_snapshot = |path: &str| path.ends_with(".checkpoint");
+    let expected = told_of_topics(&open(&only(&|path| !is_snapshot(path))));
+    assert!(expected.len() > 2 && expected.iter().any(|topic| topic[3] != json!({})), "{expected:?}");
+    assert_eq!(told_of_topics(&open(&only(&|_| true))), expected);
+    // The newest snapshot may be older than the end of the log: what it stands for is in the one before.
+    let newest = whole.keys().filter(|path| is_snapshot(path)).max().unwrap().clone();
+    let disk = only(&|path| path == newest);
+    let queue = open(&disk);
+    let of_snapshot = told_of_topics(&queue);
+    assert!(!of_snapshot.is_empty() && of_snapshot.iter().all(|topic| expected.contains(topic)), "{of_snapshot:?}");
+    // It goes on behind it, and the snapshot still stands for what is in front.
+    queue.create_topic("new", 1, TopicConfig::default()).unwrap();
+    let with_new = told_of_topics(&queue);
+    assert_eq!(with_new.len(), of_snapshot.len() + 1);
+    assert!(queue.close().is_clean());
+    assert_eq!(told_of_topics(&open(&disk)), with_new);
 }

@@ -11,6 +11,7 @@ use crate::disk::{
     Disk, DiskErrorKind, DiskPath, LogDir, LogFile, OpenError, OpenOptions, OpenedLog, ReadFault, RecoveryReport,
     Shutdown,
 };
+use crate::epoch::LeaderEpoch;
 use crate::id::TopicPartition;
 use crate::log::{Isolation, LogConfig, ReadPlan};
 use crate::offset::Offset;
@@ -26,6 +27,8 @@ const READ_BYTES: u32 = 1 << 20;
 pub(super) struct Metadata<D: Disk> {
     pub(super) opened: OpenedLog<D>,
     pub(super) replayer: Replayer,
+    /// The latest reign that log and snapshots know of. What is appended in an earlier one would not count beside the snapshot.
+    pub(super) last_epoch: Option<LeaderEpoch>,
     /// Whether there never was a topic: then what partitions there are may be taken over.
     pub(super) is_blank: bool,
 }
@@ -62,7 +65,12 @@ pub(super) fn open<D: Disk>(mut dir: LogDir<D>, now: Timestamp) -> Result<(LogDi
     };
     let batches = replay(&mut opened, &mut replayer, from)?;
     let is_blank = reading == Reading::WholeLog && batches <= 1;
-    Ok((dir, Metadata { opened, replayer, is_blank }))
+    let of_snapshot = match reading {
+        Reading::WholeLog => None,
+        Reading::Behind(id) | Reading::Instead(id) => Some(id.epoch),
+    };
+    let last_epoch = opened.log.epochs().latest().max(of_snapshot);
+    Ok((dir, Metadata { opened, replayer, last_epoch, is_blank }))
 }
 
 /// A directory that is not there is no damage, whatever was noted of it: there is no metadata, and what is there is adopted.

@@ -156,7 +156,7 @@ struct Opening<'a, D: Disk> {
 impl<D: Disk> Opening<'_, D> {
     fn host_metadata(&self, dir: usize, metadata: Metadata<D>, now: Timestamp) -> Result<(), QueueOpenError> {
         let found = found(metadata.opened.report.shutdown);
-        let latest = metadata.opened.log.epochs().latest().unwrap_or(LeaderEpoch::ZERO);
+        let latest = metadata.last_epoch.unwrap_or(LeaderEpoch::ZERO);
         let used_up = || QueueOpenError::MetadataDamaged("the leader epochs are used up".to_owned());
         let epoch = if found == Found::Whole { latest } else { latest.next().ok_or_else(used_up)? };
         let facts =
