@@ -33,6 +33,19 @@ impl<D: Disk> LogDir<D> {
         remove_all(self.disk(), &aside)
     }
 
+    /// Moves the directory of `partition`, which nobody drives, aside as one that nobody knows. All of it stays, and another log
+    /// may take the name.
+    ///
+    /// # Errors
+    ///
+    /// The disk's.
+    pub fn move_stray(&mut self, partition: &TopicPartition, id: u128) -> Result<(), DiskError> {
+        self.forget(partition)?;
+        let root = DiskPath::root();
+        self.disk().rename(&root.entry(partition), &root.entry(DirName::aside(partition, id, Aside::Stray)))?;
+        self.disk().sync_dir(&root)
+    }
+
     /// Removes what an earlier process was about to delete. Answers how many directories there were.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::disk::{Disk, FileDisk, OpenError};
 use crate::queue::Queue;
-use crate::queue::node::{Clock, wait_for_an_end};
+use crate::queue::node::{Clock, ends, wait_for_an_end};
 use crate::queue::opening::{OpeningOptions, QueueOpenError, open};
 
 /// How a queue is opened. Without any directory there is nothing to open.
@@ -92,9 +92,10 @@ impl QueueBuilder {
             upkeep_interval_ms: u64::try_from(self.upkeep_interval.as_millis()).unwrap_or(u64::MAX).max(1),
         };
         loop {
+            let before = ends();
             match open(disks.clone(), options, Clock::start().date()) {
                 // A queue of this process that was dropped may have a thread busy with it yet.
-                Err(QueueOpenError::Open(OpenError::AlreadyOpen)) if wait_for_an_end() => {}
+                Err(QueueOpenError::Open(OpenError::AlreadyOpen)) if wait_for_an_end(before) => {}
                 opened => return opened.map(|(node, report)| Queue::of(node, Arc::new(report))),
             }
         }

@@ -7,7 +7,10 @@
 
 use std::time::Duration;
 
-use crate::queue::sync::{Condvar, Deadline, Mutex, WaitUntil};
+// Not through `sync`: a model has no static locks.
+use parking_lot::{Condvar, Mutex};
+
+use crate::queue::sync::Deadline;
 
 /// How long to wait for the end of a node that a disk may keep.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -44,15 +47,18 @@ impl Drop for Ending {
     }
 }
 
-/// If a node of this process is ending, waits until one has ended. Answers whether there was one.
-#[expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "a wait has an end on the machine's clock")]
-pub(crate) fn wait_for_an_end() -> bool {
-    let deadline: Deadline = std::time::Instant::now() + PATIENCE;
+/// How many nodes have ended so far. To be asked before a lock is tried.
+pub(crate) fn ends() -> u64 {
+    COUNT.nodes.lock().ended
+}
+
+/// Waits until a node of this process has ended since `before`, if one is ending. Answers whether one has.
+pub(crate) fn wait_for_an_end(before: u64) -> bool {
+    let deadline = Deadline::now() + PATIENCE;
     let mut nodes = COUNT.nodes.lock();
-    let before = nodes.ended;
     while nodes.ending > 0 && nodes.ended == before {
-        if COUNT.ended.wait_maybe_until(&mut nodes, Some(deadline)) {
-            return false;
+        if COUNT.ended.wait_until(&mut nodes, deadline).timed_out() {
+            break;
         }
     }
     nodes.ended != before

@@ -32,9 +32,9 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use crate::broker::{Broker, DiskReport, Input};
 use crate::controller::Uuid;
-use crate::disk::{Disk, LogDir};
+use crate::disk::{Disk, DiskError, LogDir};
 use crate::id::BrokerId;
-use crate::log::{Closing, Sync};
+use crate::log::{Closing, FlushedMark, Sync};
 use crate::queue::alarm::Alarm;
 use crate::queue::client::Clocked;
 use crate::queue::pool::{Panic, Pool};
@@ -45,7 +45,7 @@ use crate::queue::sync::{Condvar, Mutex};
 use check_cache::CheckCache;
 pub(crate) use clock::Clock;
 use ending::Ending;
-pub(crate) use ending::wait_for_an_end;
+pub(crate) use ending::{ends, wait_for_an_end};
 pub(crate) use handle::Handle;
 use outputs::{Core, SlotTurn, Task, Todo};
 use slot::Slot;
@@ -63,6 +63,8 @@ pub(crate) struct Node<D: Disk> {
     /// Whose lanes wait for space.
     stalled: Mutex<Vec<Arc<Slot<D>>>>,
     checks: CheckCache,
+    /// Held by whoever closes the node.
+    closing: Mutex<()>,
     /// Notified whenever the node was given something, if anybody watches.
     changed: Condvar,
     /// How many threads look whether something has come to be so, or wait for it.
@@ -131,6 +133,7 @@ impl<D: Disk> Node<D> {
             clocked: Mutex::new(Vec::new()),
             stalled: Mutex::new(Vec::new()),
             checks: CheckCache::default(),
+            closing: Mutex::new(()),
             changed: Condvar::new(),
             watching: AtomicUsize::new(0),
             chances: AtomicU64::new(options.seed as u64),
@@ -189,7 +192,7 @@ impl<D: Disk> Node<D> {
 
     /// Does what stands in a partition's lanes now, and reports it. What has come meanwhile is left for another turn.
     fn take_turn(&self, SlotTurn { slot, mut turn }: SlotTurn<D>, todo: &mut Todo<D>) {
-        let performed = slot.perform(turn.take());
+        let performed = slot.perform(turn.take(), |mark| self.settle_mark(&slot, mark));
         if !performed.reports.is_empty() {
             let now = self.clock.now();
             let mut core = self.core.lock();
@@ -253,26 +256,41 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    /// Writes the mark of a partition as it is now. Under the lock of the directory, so that no older one comes behind it.
+    /// What a partition's mark says now; `None` once it is not here any more. Asked under the lock of its directory, so that
+    /// no older mark is written behind it.
+    fn current_mark(&self, slot: &Arc<Slot<D>>) -> Option<FlushedMark> {
+        let core = self.core.lock();
+        let is_current = core.slots.get(&slot.partition).is_some_and(|current| Arc::ptr_eq(current, slot));
+        let partition = core.broker.partition(&slot.partition).filter(|_| is_current)?;
+        Some(partition.log().mark(Closing::Open))
+    }
+
+    /// Writes a mark that is relied on into both of its copies: a later one, if there is, for that says all that this one
+    /// does. Nothing of a partition that is being deleted: what is noted of it is forgotten under the same lock.
+    fn settle_mark(&self, slot: &Arc<Slot<D>>, mark: &FlushedMark) -> Result<(), DiskError> {
+        let mut dir = slot.dir.lock();
+        if slot.lanes.is_broken() {
+            return Ok(());
+        }
+        dir.settle_mark(&slot.partition, &self.current_mark(slot).unwrap_or(*mark))
+    }
+
+    /// Writes the mark of a partition as it is now; it may trail.
     fn note_mark(&self, slot: &Arc<Slot<D>>) {
         slot.is_mark_due.store(false, Release);
-        let mut dir = slot.dir.lock();
-        let mark = {
-            let core = self.core.lock();
-            let is_current = core.slots.get(&slot.partition).is_some_and(|current| Arc::ptr_eq(current, slot));
-            core.broker
-                .partition(&slot.partition)
-                .filter(|_| is_current)
-                .map(|partition| partition.log().mark(Closing::Open))
+        let noted = {
+            let mut dir = slot.dir.lock();
+            let mark = self.current_mark(slot).filter(|_| !slot.lanes.is_broken());
+            mark.map_or(Ok(()), |mark| dir.note_mark(&slot.partition, &mark))
         };
-        let Some(mark) = mark else { return };
-        let noted = dir.note_mark(&slot.partition, &mark);
-        drop(dir);
         if let Err(error) = noted {
             slot.lanes.break_off();
             let mut todo = Todo::default();
-            let report = DiskReport::MarkFailed(error.to_string());
-            self.core.lock().report(self.clock.now(), slot, report, &mut todo);
+            {
+                let mut core = self.core.lock();
+                core.report(self.clock.now(), slot, DiskReport::MarkFailed(error.to_string()), &mut todo);
+                self.was_given(&mut core);
+            }
             self.finish(todo);
         }
     }

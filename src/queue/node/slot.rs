@@ -74,19 +74,25 @@ impl<D: Disk> Slot<D> {
         Self { partition, dir, lanes, files: Mutex::new(files), is_mark_due: AtomicBool::new(false) }
     }
 
-    /// Does what a turn has taken.
-    pub(super) fn perform(&self, batch: Batch<Job>) -> Performed {
+    /// Does what a turn has taken; `settle` writes a mark into both of its copies.
+    pub(super) fn perform(
+        &self,
+        batch: Batch<Job>,
+        settle: impl Fn(&FlushedMark) -> Result<(), DiskError>,
+    ) -> Performed {
         let mut performed = Performed::default();
         let mut removals = Vec::new();
         for job in batch.free {
             match job {
-                Job::Mark(mark) => {
-                    if let Some(report) = self.settle(&mark) {
-                        performed.reports.push(report);
+                Job::Mark(mark) => match settle(&mark) {
+                    // Without space, one goes on without.
+                    Err(error) if error.kind != DiskErrorKind::NoSpace => {
+                        performed.reports.push(DiskReport::MarkFailed(error.to_string()));
                         performed.broken = true;
                         return performed;
                     }
-                }
+                    Ok(()) | Err(_) => {}
+                },
                 Job::Remove(remove) => removals.push(remove),
                 Job::Op(..) | Job::Reserve { .. } => {}
             }
@@ -98,14 +104,6 @@ impl<D: Disk> Slot<D> {
             files.remove_what_may_go(&mut performed);
         }
         performed
-    }
-
-    /// Writes the mark into both of its copies. Without space, one goes on without.
-    fn settle(&self, mark: &FlushedMark) -> Option<DiskReport> {
-        match self.dir.lock().settle_mark(&self.partition, mark) {
-            Err(error) if error.kind != DiskErrorKind::NoSpace => Some(DiskReport::MarkFailed(error.to_string())),
-            Ok(()) | Err(_) => None,
-        }
     }
 
     /// Performs a flush; writes may go on beside it.

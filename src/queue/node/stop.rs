@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::broker::Input;
 use crate::disk::Disk;
 use crate::id::TopicPartition;
-use crate::log::Health;
+use crate::log::{Closing, Health};
 use crate::offset::Offset;
 use crate::partition::StopReason;
 use crate::queue::client::Stopped;
@@ -27,8 +27,10 @@ pub struct Closed {
 
 impl<D: Disk> Node<D> {
     /// Takes no more questions, has all that was appended written and flushed, and closes each log. What fails is told for
-    /// each partition; the others are closed all the same. The partition `last` is closed behind all others, and then the directories are let go.
+    /// each partition; the others are closed all the same. The partition `last` is closed behind all others, and then the
+    /// directories are let go. Whoever closes meanwhile waits, and finds nothing to close.
     pub(crate) fn close(&self, last: &TopicPartition) -> Vec<Closed> {
+        let _closer = self.closing.lock();
         self.refuse_all();
         let names: Vec<TopicPartition> = self.core.lock().slots.keys().filter(|name| *name != last).cloned().collect();
         let mut closed = self.close_all(&names);
@@ -94,10 +96,14 @@ impl<D: Disk> Node<D> {
             Health::Stalled => Some("no space was left".to_owned()),
             Health::Good => core.broken.clone(),
         };
-        if why.is_none()
-            && let Some(driver) = driver
-        {
-            why = dir.close_log(log, driver, partition).err().map(|error| error.to_string());
+        if why.is_none() {
+            why = match driver {
+                None => Some("its files were let go before".to_owned()),
+                Some(driver) if log.mark(Closing::Closed).clean => {
+                    dir.close_log(log, driver, partition).err().map(|error| error.to_string())
+                }
+                Some(_) => Some("not all of it is on disk".to_owned()),
+            };
         }
         let (log_end_offset, flushed) = (log.log_end_offset(), log.flushed());
         Some(Closed { partition: partition.clone(), log_end_offset, flushed, why })

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::broker::{Host, Input, Opening};
-use crate::disk::{Disk, OpenOptions, OpenedLog};
-use crate::id::TopicPartition;
-use crate::log::LogConfig;
+use crate::disk::{Disk, DiskErrorKind, OpenOptions, OpenedLog, Shutdown};
+use crate::id::{TopicId, TopicPartition};
+use crate::log::{Closing, LogConfig};
 use crate::partition::{Found, PartitionConfig, PartitionFacts, Reign};
 use crate::queue::node::Node;
 use crate::queue::node::outputs::{Task, Todo};
@@ -51,7 +51,8 @@ impl<D: Disk> Node<D> {
             broker: self.options.broker,
             found: Found::Whole,
         };
-        match self.open_log(dir, &partition, log, Some(topic_id)) {
+        let moved = self.move_strays(&partition, topic_id);
+        match moved.and_then(|()| self.open_log(dir, &partition, log, Some(topic_id))) {
             Ok(opened) => self.host(dir, opened, facts, reign, config),
             Err(why) => self.give(Input::NotOpened { partition, why }),
         }
@@ -63,12 +64,36 @@ impl<D: Disk> Node<D> {
         dir: usize,
         partition: &TopicPartition,
         config: LogConfig,
-        topic_id: Option<crate::id::TopicId>,
+        topic_id: Option<TopicId>,
     ) -> Result<OpenedLog<D>, String> {
         let options =
             OpenOptions { config, topic_id, open_files_max: self.options.open_files_max, ..OpenOptions::default() };
-        let opened = self.dirs[dir].lock().open_log(partition, &options, self.clock.date());
-        opened.map_err(|error| error.to_string())
+        let mut dir = self.dirs[dir].lock();
+        let opened = dir.open_log(partition, &options, self.clock.date()).map_err(|error| error.to_string())?;
+        // From the beginning, what is missing in front of a segment shows as a hole; and what Kafka has closed is not doubted
+        // again after a kill.
+        let is_new = opened.report.shutdown == Shutdown::New;
+        if is_new || (opened.report.shutdown == Shutdown::Clean && dir.mark_of(partition).is_none()) {
+            let noted = dir.note_mark(partition, &opened.log.mark(Closing::Open)).and_then(|()| dir.sync_marks());
+            match noted {
+                Err(error) if error.kind != DiskErrorKind::NoSpace => return Err(error.to_string()),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(opened)
+    }
+
+    /// Moves aside what stands under the name of a partition and belongs to another topic: one of the same name that was
+    /// deleted, whose files a process has left behind. Nothing of it is removed.
+    fn move_strays(&self, partition: &TopicPartition, topic_id: TopicId) -> Result<(), String> {
+        for dir in &self.dirs {
+            let mut dir = dir.lock();
+            let found = dir.topic_id_of(partition).map_err(|error| error.to_string())?;
+            if found.is_some_and(|found| found != topic_id) {
+                dir.move_stray(partition, u128::from(self.chance())).map_err(|error| error.to_string())?;
+            }
+        }
+        Ok(())
     }
 
     /// Has the node hold and lead a partition whose log is open.

@@ -1,7 +1,7 @@
 //! Waiting for the node to have come somewhere: for whoever opens or closes it.
 
 use crate::controller::Image;
-use crate::disk::Disk;
+use crate::disk::{Disk, DiskError};
 use crate::id::{TopicId, TopicPartition};
 use crate::message::RequestError;
 use crate::offset::Offset;
@@ -53,6 +53,16 @@ impl<D: Disk> Node<D> {
     pub(crate) fn with_image<T>(&self, look: impl FnOnce(&Image) -> T) -> T {
         let core = self.core.lock();
         look(core.broker.image().unwrap_or(&Image::default()))
+    }
+
+    /// How many directories there are.
+    pub(crate) fn dirs(&self) -> usize {
+        self.dirs.len()
+    }
+
+    /// The partitions that have a directory in this one.
+    pub(crate) fn partitions_in(&self, dir: usize) -> Result<Vec<TopicPartition>, DiskError> {
+        self.dirs[dir].lock().partitions()
     }
 
     /// The topic that the files of a partition belong to, if they say so.

@@ -21,7 +21,7 @@ pub use error::QueueOpenError;
 pub use report::OpeningReport;
 
 use crate::broker::{Broker, ControlRole, Input, settings};
-use crate::controller::{self, Candidate, Controller, Draw, Opened, Uuid};
+use crate::controller::{self, Candidate, Controller, Draw, Opened, Topic, Uuid};
 use crate::coordinator::CoordinatorConfig;
 use crate::disk::dirs::DirsError;
 use crate::disk::{Disk, LogDir, OpenedLog, Shutdown};
@@ -74,13 +74,16 @@ pub(crate) fn open<D: Disk>(
     if dirs.is_empty() {
         return Err(QueueOpenError::NoDirectory);
     }
-    let mut deletions_finished = 0;
+    let (mut deletions_finished, mut deletions_left) = (0, Vec::new());
     for dir in &mut dirs {
-        deletions_finished += dir.finish_deletions()?;
+        match dir.finish_deletions() {
+            Ok(count) => deletions_finished += count,
+            // They are tried again at the next opening.
+            Err(error) => deletions_left.push(error.to_string()),
+        }
     }
     let identity = identity::identify(&dirs)?;
-    let places = places(&dirs)?;
-    let metadata_dir = places.get(&metadata_partition()).copied().unwrap_or(0);
+    let metadata_dir = metadata_dir(&dirs)?;
     let (dir, metadata) = metadata::open(dirs.remove(metadata_dir), now)?;
     dirs.insert(metadata_dir, dir);
     let node = start(dirs, &identity, &metadata, options)?;
@@ -94,7 +97,10 @@ pub(crate) fn open<D: Disk>(
         failed: Vec::new(),
         unknown: Vec::new(),
         deletions_finished,
+        deletions_left,
     };
+    let (places, strays) = places(&node)?;
+    report.unknown = strays;
     let opening = Opening { node: &node, identity: &identity, places: &places };
     let is_blank = metadata.is_blank;
     opening.host_metadata(metadata_dir, metadata, now)?;
@@ -105,17 +111,37 @@ pub(crate) fn open<D: Disk>(
     Ok((node, report))
 }
 
-/// Which partition has a directory where.
-fn places<D: Disk>(dirs: &[LogDir<D>]) -> Result<Places, QueueOpenError> {
-    let mut places = Places::new();
+/// The directory that has the metadata, or is to get it.
+fn metadata_dir<D: Disk>(dirs: &[LogDir<D>]) -> Result<usize, QueueOpenError> {
+    let partition = metadata_partition();
+    let mut found = None;
     for (dir, opened) in dirs.iter().enumerate() {
-        for partition in opened.partitions()? {
-            if let Some(first) = places.insert(partition.clone(), dir) {
+        if opened.partitions()?.contains(&partition)
+            && let Some(first) = found.replace(dir)
+        {
+            return Err(DirsError::Duplicate { partition, first, second: dir }.into());
+        }
+    }
+    Ok(found.unwrap_or(0))
+}
+
+/// Which partition has a directory where; and those directories whose files belong to another topic of the same name, which
+/// was deleted: no partition is there.
+fn places<D: Disk>(node: &Node<D>) -> Result<(Places, Vec<TopicPartition>), QueueOpenError> {
+    let (mut places, mut strays) = (Places::new(), Vec::new());
+    for dir in 0..node.dirs() {
+        for partition in node.partitions_in(dir)? {
+            let known = node.with_image(|image| image.topic(partition.topic()).map(Topic::id));
+            // What cannot be read is told when its log is opened.
+            let found = node.topic_id_of(dir, &partition).ok().flatten();
+            if known.is_some() && found.is_some() && known != found {
+                strays.push(partition);
+            } else if let Some(first) = places.insert(partition.clone(), dir) {
                 return Err(DirsError::Duplicate { partition, first, second: dir }.into());
             }
         }
     }
-    Ok(places)
+    Ok((places, strays))
 }
 
 fn start<D: Disk>(

@@ -27,6 +27,8 @@ pub struct OpeningReport {
     pub unknown: Vec<TopicPartition>,
     /// How many deletions were finished that an earlier process had begun.
     pub deletions_finished: usize,
+    /// Why deletions could not be finished; they are tried again at the next opening.
+    pub deletions_left: Vec<String>,
 }
 
 impl OpeningReport {
