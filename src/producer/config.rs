@@ -109,7 +109,8 @@ impl AccumulatorConfig {
     /// How long a batch that came back for the `attempt`th time waits, 1 being the first.
     pub(crate) fn backoff_ms(&self, attempt: u32) -> u64 {
         let doublings = attempt.saturating_sub(1).min(32);
-        self.retry_backoff_ms.saturating_mul(1 << doublings).min(self.retry_backoff_max_ms)
+        // Not at once: a refusal that comes at once would be tried again without end.
+        self.retry_backoff_ms.saturating_mul(1 << doublings).min(self.retry_backoff_max_ms).max(1)
     }
 }
 

@@ -106,6 +106,11 @@ impl Permits {
         });
     }
 
+    /// Whether somebody stands in the line.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.state.load(Acquire) & LINE != 0
+    }
+
     /// How many bytes are in use.
     pub(crate) fn used(&self) -> usize {
         self.state.load(Acquire) / BYTE

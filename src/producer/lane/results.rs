@@ -2,7 +2,7 @@
 
 use crate::message::{ErrorCode, Produced, RequestError};
 use crate::offset::Offset;
-use crate::producer::lane::{BatchId, Lane, SentState};
+use crate::producer::lane::{BatchId, Lane, Sent, SentState};
 use crate::producer::outcome::{Delivered, Known, Outcome, SendError};
 use crate::record::{Batch, BuildError};
 use crate::time::{Instant, Timestamp};
@@ -66,6 +66,25 @@ impl Lane {
         if let Some(index) = self.index_of(id) {
             self.deliver(index, None, None, out);
         }
+    }
+
+    /// Whether a batch that was taken may still be sent as it was built: what was in front of it has not come back since, nor
+    /// been given up, so it has its place and its sequence yet.
+    pub fn may_go(&self, id: BatchId, batch: &Batch) -> bool {
+        let Some(index) = self.index_of(id) else { return true };
+        let is_flying = |sent: &Sent| matches!(sent.state, SentState::Flying);
+        let stamp = batch.producer();
+        stamp.is_none()
+            || (stamp == self.stamp(self.sent[index].base_sequence) && self.sent.range(..index).all(is_flying))
+    }
+
+    /// A batch that was taken was not sent after all: it is taken again when it is its turn, under the sequence that it has
+    /// then.
+    pub fn held_back(&mut self, now: Instant, id: BatchId, batch: Batch) {
+        if let Some(index) = self.index_of(id) {
+            self.sent[index].state = SentState::Waiting { until: now, batch };
+        }
+        self.check();
     }
 
     /// The batch was refused, and sending it again is not to be tried. Nothing happens if it was given up meanwhile.
@@ -169,4 +188,35 @@ const fn says_not_written(code: ErrorCode) -> bool {
             | ErrorCode::UnknownTopicId
             | ErrorCode::InconsistentTopicId
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::ProducerIdentity;
+    use crate::producer::{AccumulatorConfig, LaneId};
+    use crate::record::NewRecord;
+
+    #[test]
+    fn a_batch_that_was_built_behind_one_that_was_refused_is_not_sent_as_it_was_built() {
+        let (now, mut out) = (Instant::from_millis(0), Vec::new());
+        let config = AccumulatorConfig { linger_ms: 0, ..AccumulatorConfig::default() };
+        let mut lane = Lane::new(LaneId::new(0), config);
+        lane.identify(ProducerIdentity::default());
+        let mut built = Vec::new();
+        for value in [&b"one"[..], b"two"] {
+            lane.push(now, &NewRecord::new(Timestamp::from_millis(0), None, Some(value))).unwrap();
+            lane.flush();
+            built.push(lane.take(now).expect("it is ready").build().unwrap());
+        }
+        let [first, second] = &built[..] else { unreachable!("two were built") };
+        assert!(lane.may_go(first.id, &first.batch) && lane.may_go(second.id, &second.batch));
+        lane.refused(first.id, RequestError::new(ErrorCode::InvalidRecord), &mut out);
+        assert!(!lane.may_go(second.id, &second.batch), "its sequence is another by now");
+        lane.held_back(now, second.id, second.batch.clone());
+        let again = lane.take(now).expect("it is its turn").build().unwrap();
+        assert_eq!(again.id, second.id);
+        assert_eq!(again.batch.producer(), lane.stamp(crate::epoch::Sequence::ZERO));
+        assert!(lane.may_go(again.id, &again.batch));
+    }
 }

@@ -92,10 +92,11 @@ impl Asking {
     pub(super) fn new(client: Arc<dyn Client>, group: Option<GroupId>, config: &ConsumerConfig) -> Self {
         let limits = Limits {
             isolation: config.isolation,
-            bytes_min: config.fetch_bytes_min,
+            // A fetch that is answered with nothing at once would be asked again without end.
+            bytes_min: config.fetch_bytes_min.max(1),
             bytes_max: config.fetch_bytes_max,
             partition_bytes_max: config.partition_bytes_max,
-            wait_max_ms: u32::try_from(millis(config.fetch_wait_max)).unwrap_or(u32::MAX),
+            wait_max_ms: u32::try_from(millis(config.fetch_wait_max)).unwrap_or(u32::MAX).max(1),
         };
         Self {
             positions: Positions::new(config.positions()),

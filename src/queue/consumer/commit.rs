@@ -20,6 +20,7 @@ impl Consumer {
     ///
     /// [`CommitError`]. Partitions that were not refused may be committed all the same.
     pub fn commit(&mut self) -> Result<(), CommitError> {
+        self.look(self.now());
         let positions = &self.asking.positions;
         let each = positions.partitions().filter_map(|of| Some((of.clone(), positions.committable(of)?)));
         let offsets: Vec<_> = each.collect();
@@ -148,6 +149,7 @@ impl Consumer {
     ///
     /// [`CommitError`]. Partitions that were not refused may be committed all the same.
     pub fn commit_acknowledged(&mut self) -> Result<(), CommitError> {
+        self.look(self.now());
         let acknowledger = self.acknowledger.as_ref().ok_or(CommitError::NoLedger)?;
         let done = acknowledger.committable(|partition| self.asking.positions.position(partition));
         self.commit_offsets(done.into_iter().map(|(partition, offset)| (partition, Committed::at(offset))))

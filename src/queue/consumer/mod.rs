@@ -55,6 +55,9 @@ pub use record::{ConsumedRecord, LentRecords, OwnedRecord, OwnedRecords, Receipt
 use subscription::{Change, Subscription};
 pub use tail::Tail;
 
+/// How many answers that come at once are followed when the time of a poll is over: a position, what was committed, a fetch.
+const LAST_TURNS: u32 = 8;
+
 /// How often it is looked whether topics have more partitions, or have gone.
 const LOOK_MS: u64 = 1000;
 
@@ -123,6 +126,7 @@ impl Consumer {
     /// [`SubscribeError`]; what was read before is read on then.
     pub fn subscribe<T: AsRef<str>>(&mut self, topics: impl IntoIterator<Item = T>) -> Result<(), SubscribeError> {
         let names = topics.into_iter().map(|name| TopicName::new(name.as_ref())).collect::<Result<Vec<_>, _>>()?;
+        self.look(self.now());
         let subscription = self.subscription.of_topics(names, &**self.asking.client())?;
         let wanted = subscription.partitions();
         let before: Vec<_> = self.asking.positions.partitions().cloned().collect();
@@ -279,9 +283,16 @@ impl Consumer {
     /// [`ConsumeError`]. No position has moved then, and the next poll goes on with the other partitions.
     pub fn poll(&mut self, timeout: Duration) -> Result<Records, ConsumeError> {
         let until = self.now().after(millis(timeout));
+        let mut turns_left = LAST_TURNS;
         loop {
             if let Some(records) = self.turn(self.records_max)? {
                 return Ok(records);
+            }
+            if self.now() >= until {
+                turns_left -= 1;
+            }
+            if turns_left == 0 {
+                return self.nothing();
             }
             match self.wait_for_turn(until) {
                 Waited::Came => {}
@@ -312,6 +323,7 @@ impl Consumer {
         if let Some(partition) = self.deleted.pop_front() {
             return Err(ConsumeError::Deleted { partition });
         }
+        self.maybe_look(self.now());
         let records = self.hand_out(records_max)?;
         if !records.is_empty() {
             // Others read ahead while these are being worked on.
@@ -321,7 +333,6 @@ impl Consumer {
             return Ok(Some(records));
         }
         let now = self.now();
-        self.maybe_look(now);
         self.asking.ask(now);
         self.asking.maybe_probe(now);
         Ok(None)
@@ -343,7 +354,14 @@ impl Consumer {
 
     /// Looks at the topics again, now and then.
     fn maybe_look(&mut self, now: Instant) {
-        if self.subscription.is_empty() || now < self.next_look {
+        if now >= self.next_look {
+            self.look(now);
+        }
+    }
+
+    /// Looks at the topics again: a position in a topic that was deleted is none in another of the same name.
+    fn look(&mut self, now: Instant) {
+        if self.subscription.is_empty() {
             return;
         }
         self.next_look = now.after(LOOK_MS);

@@ -73,7 +73,7 @@ pub(super) struct LaneState {
     outbox: VecDeque<Taken>,
     settled: VecDeque<(Arc<BatchTickets>, Settled)>,
     is_handing: bool,
-    is_telling: bool,
+    is_telling: Option<Arc<BatchTickets>>,
     /// How many bytes of the producer's memory are held here.
     pub(super) held: u64,
     /// What is noted of this lane's moments.
@@ -129,7 +129,7 @@ impl LaneState {
             outbox: VecDeque::new(),
             settled: VecDeque::new(),
             is_handing: false,
-            is_telling: false,
+            is_telling: None,
             held: 0,
             noted_deadline: None,
             noted_oldest: None,
@@ -191,7 +191,8 @@ impl LaneState {
     /// The tickets of all batches that nobody has told of.
     pub(super) fn untold(&self) -> impl Iterator<Item = Arc<BatchTickets>> {
         let settled = self.settled.iter().map(|(tickets, _)| Arc::clone(tickets));
-        settled.chain(self.batches.iter().map(|batch| Arc::clone(&batch.tickets)))
+        let telling = self.is_telling.iter().cloned();
+        telling.chain(settled).chain(self.batches.iter().map(|batch| Arc::clone(&batch.tickets)))
     }
 
     /// How many records have an outcome that nobody has told.
@@ -203,13 +204,13 @@ impl LaneState {
     /// What is to be done next; `None` if there is nothing, or another thread has it.
     pub(super) fn step(&mut self, now: Instant) -> Option<Step> {
         self.sort_outcomes();
-        if let Some(hand) = self.hand() {
+        if let Some(hand) = self.hand(now) {
             return Some(hand);
         }
-        if !self.is_telling
+        if self.is_telling.is_none()
             && let Some((tickets, settled)) = self.settled.pop_front()
         {
-            self.is_telling = true;
+            self.is_telling = Some(Arc::clone(&tickets));
             return Some(Step::Tell(tickets, settled));
         }
         if self.machine.next_deadline().is_none_or(|deadline| deadline > now) {
@@ -225,14 +226,18 @@ impl LaneState {
         Some(Step::Build(unbuilt))
     }
 
-    fn hand(&mut self) -> Option<Step> {
-        if self.is_handing {
-            return None;
+    fn hand(&mut self, now: Instant) -> Option<Step> {
+        while !self.is_handing {
+            let outgoing = self.outbox.front_mut()?.built.take()?;
+            let expected_offset = self.outbox.pop_front()?.expected_offset;
+            if self.machine.may_go(outgoing.id, &outgoing.batch) {
+                self.is_handing = true;
+                return Some(Step::Hand(outgoing, expected_offset));
+            }
+            // It was built behind one that has come back since: a node that knows nothing of this producer would take it.
+            self.machine.held_back(now, outgoing.id, outgoing.batch);
         }
-        let outgoing = self.outbox.front_mut()?.built.take()?;
-        let expected_offset = self.outbox.pop_front()?.expected_offset;
-        self.is_handing = true;
-        Some(Step::Hand(outgoing, expected_offset))
+        None
     }
 
     /// The node has what it was handed over.
@@ -242,7 +247,7 @@ impl LaneState {
 
     /// The tickets have been told.
     pub(super) fn told(&mut self) {
-        self.is_telling = false;
+        self.is_telling = None;
     }
 
     /// A batch was built, or cannot be.

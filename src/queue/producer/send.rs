@@ -99,7 +99,12 @@ impl Shared {
             self.drive(lane, state, self.client.now());
             return Err(SendFault::Closed);
         };
-        let may_go = pushed.room == Room::None || begun == Begun::Now;
+        let is_awaited = self.memory.is_awaited();
+        if is_awaited {
+            // Somebody waits for the memory that lingers here.
+            state.machine.flush();
+        }
+        let may_go = pushed.room == Room::None || begun == Begun::Now || is_awaited;
         if entering.pace == Pace::AtOnce {
             // Whoever sends so waits next.
             let (mut state, now) = (Some(state), self.client.now());

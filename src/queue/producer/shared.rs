@@ -83,9 +83,10 @@ impl Shared {
         self.closed.load(Ordering::Relaxed)
     }
 
-    /// Takes no more records.
+    /// Takes no more records: who waits for memory is told so.
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
+        self.memory.close();
     }
 
     /// The topic of this name. If it was not met, the node is asked.

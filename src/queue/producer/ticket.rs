@@ -135,22 +135,23 @@ impl BatchTickets {
     }
 
     pub(super) fn wait(&self) -> Arc<Settled> {
-        self.help().unwrap_or_else(|| self.completion.wait())
+        self.help(None).unwrap_or_else(|| self.completion.wait())
     }
 
     /// Waits at most until `deadline`; for as long as it takes if that lies behind the end of the clock.
     pub(super) fn wait_until(&self, deadline: Option<Deadline>) -> Option<Arc<Settled>> {
         let Some(deadline) = deadline else { return Some(self.wait()) };
-        self.help().or_else(|| self.completion.wait_until(deadline))
+        self.help(Some(deadline)).or_else(|| self.completion.wait_until(deadline))
     }
 
-    /// Does what others would do otherwise, until the batch is settled or nothing is left to do.
-    fn help(&self) -> Option<Arc<Settled>> {
+    /// Does what others would do otherwise, until the batch is settled, nothing is left to do, or the time is over.
+    fn help(&self, deadline: Option<Deadline>) -> Option<Arc<Settled>> {
         loop {
             if let Some(settled) = self.completion.get() {
                 return Some(settled);
             }
-            if !self.client.upgrade()?.help() {
+            let is_over = deadline.is_some_and(|deadline| Deadline::now() >= deadline);
+            if is_over || !self.client.upgrade()?.help() {
                 return None;
             }
         }

@@ -347,3 +347,13 @@ fn a_tail_moves_the_position_record_by_record_and_reads_ahead() {
     assert_eq!(consumer.iter().next().unwrap().unwrap().offset(), at(2));
     assert_eq!(node.fetches().len(), 2);
 }
+
+#[test]
+fn a_poll_ends_when_its_time_is_over_whatever_the_fetches_wait_for() {
+    let node = Node::with(1);
+    let config = ConsumerConfig::default().fetch_wait_max(Duration::ZERO).fetch_bytes_min(0);
+    let mut consumer = reading(&node, config);
+    assert!(consumer.poll(Duration::ZERO).unwrap().is_empty());
+    node.append("t-0", &["a"]);
+    assert_eq!(values(&consumer.poll(LONG).unwrap()), ["a"]);
+}
