@@ -145,6 +145,7 @@ impl BatchTickets {
     }
 
     /// Does what others would do otherwise, until the batch is settled, nothing is left to do, or the time is over.
+    #[expect(clippy::disallowed_methods, reason = "a wait has an end on the machine's clock")]
     fn help(&self, deadline: Option<Deadline>) -> Option<Arc<Settled>> {
         loop {
             if let Some(settled) = self.completion.get() {
