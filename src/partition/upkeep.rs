@@ -206,7 +206,10 @@ impl Partition {
     fn is_flush_waited_for(&self) -> bool {
         let by_topic = self.config.durability == Durability::Flushed && self.leader().is_ok();
         let is_behind = by_topic && self.log.flushed() < self.log.log_end_offset();
-        is_behind || self.produces.first(Level::Flushed).is_some() || (self.unsettled && !self.held.is_empty())
+        // Whoever closes it waits until nothing is left to flush, also of what retention does meanwhile.
+        let is_closing = self.leader().is_err_and(|why| why == StopReason::Closed) && !self.log.is_settled();
+        let is_held = self.unsettled && !self.held.is_empty();
+        is_behind || is_closing || is_held || self.produces.first(Level::Flushed).is_some()
     }
 
     fn wants_flush(&self) -> bool {
