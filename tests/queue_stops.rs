@@ -46,6 +46,7 @@ fn outcome(ticket: &SendTicket) -> Result<Placed, SendError> {
 }
 
 /// What is known of a record that was not acknowledged.
+#[expect(clippy::wildcard_enum_match_arm, reason = "all others are a failure of the test")]
 fn known(result: Result<Placed, SendError>) -> Known {
     match result.unwrap_err() {
         SendError::Refused { known, .. } | SendError::Expired { known, .. } | SendError::Closed { known } => known,
@@ -152,6 +153,7 @@ fn what_waits_for_space_gets_through_by_itself_when_there_is_some() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "a wait of a test has an end")]
 fn a_topic_with_an_interval_is_flushed_though_nobody_waits_for_it() {
     let disk = MemDisk::new();
     let queue = open(disk.clone());
