@@ -3,6 +3,7 @@
 use crate::controller::Image;
 use crate::disk::{Disk, DiskError};
 use crate::id::{TopicId, TopicPartition};
+use crate::log::Health;
 use crate::message::RequestError;
 use crate::offset::Offset;
 use crate::partition::Reign;
@@ -47,6 +48,29 @@ impl<D: Disk> Node<D> {
             self.changed.wait_maybe_until(&mut core, None);
             core.watchers -= 1;
         }
+    }
+
+    /// Waits until all of a partition is on disk.
+    ///
+    /// # Errors
+    ///
+    /// Why it never will be.
+    pub(crate) fn wait_for_flush(&self, partition: &TopicPartition) -> Result<(), String> {
+        self.wait_for_some(|core| {
+            let log = core.broker.partition(partition)?.log();
+            match log.health() {
+                Health::Poisoned { why } => Some(Err(why.clone())),
+                Health::Stalled => Some(Err("no space was left".to_owned())),
+                Health::Good => (log.flushed() == log.log_end_offset()).then_some(Ok(())),
+            }
+        })?
+    }
+
+    /// Deletes the files of a partition that is not hosted.
+    pub(crate) fn delete_log(&self, dir: usize, partition: &TopicPartition) -> Result<(), DiskError> {
+        // The name of what stands aside must not be taken: there may be one of an earlier partition of this name.
+        let id = u128::from(self.chance());
+        self.dirs[dir].lock().delete_log(partition, id)
     }
 
     /// Looks at the metadata as it is now.

@@ -3,8 +3,11 @@
 //! - Always true: what is damaged below what was known to be on disk is no metadata: with topics missing, their records
 //!   would be too.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
+use crate::controller::records::MetadataRecord;
 use crate::controller::{LogEnds, METADATA_TOPIC, Reading, Replayer, Snapshot, SnapshotId, choose};
 use crate::disk::small::read_if_there;
 use crate::disk::{
@@ -12,11 +15,11 @@ use crate::disk::{
     Shutdown,
 };
 use crate::epoch::LeaderEpoch;
-use crate::id::TopicPartition;
+use crate::id::{TopicId, TopicPartition};
 use crate::log::{Isolation, LogConfig, ReadPlan};
 use crate::offset::Offset;
 use crate::queue::opening::QueueOpenError;
-use crate::record::Entry;
+use crate::record::{DecompressLimit, Entry};
 use crate::time::Timestamp;
 
 /// How many bytes of the log are read at a time.
@@ -31,6 +34,8 @@ pub(super) struct Metadata<D: Disk> {
     pub(super) last_epoch: Option<LeaderEpoch>,
     /// Whether there never was a topic: then what partitions there are may be taken over.
     pub(super) is_blank: bool,
+    /// The topics that were deleted, as far back as the log tells.
+    pub(super) removed: BTreeSet<TopicId>,
 }
 
 /// The partition of the metadata.
@@ -63,14 +68,18 @@ pub(super) fn open<D: Disk>(mut dir: LogDir<D>, now: Timestamp) -> Result<(LogDi
         Reading::WholeLog => (Replayer::new(), Offset::ZERO),
         Reading::Behind(id) | Reading::Instead(id) => (from_snapshot(&dir, id)?, id.end),
     };
-    let batches = replay(&mut opened, &mut replayer, from)?;
+    let mut removed = BTreeSet::new();
+    let batches = replay(&mut opened, &mut replayer, from, &mut removed)?;
+    // What was begun to be deleted and given up is still there.
+    let image = replayer.clone().finish()?.image;
+    removed.retain(|id| image.topic_by_id(*id).is_none());
     let is_blank = reading == Reading::WholeLog && batches <= 1;
     let of_snapshot = match reading {
         Reading::WholeLog => None,
         Reading::Behind(id) | Reading::Instead(id) => Some(id.epoch),
     };
     let last_epoch = opened.log.epochs().latest().max(of_snapshot);
-    Ok((dir, Metadata { opened, replayer, last_epoch, is_blank }))
+    Ok((dir, Metadata { opened, replayer, last_epoch, is_blank, removed }))
 }
 
 /// A directory that is not there is no damage, whatever was noted of it: there is no metadata, and what is there is adopted.
@@ -131,7 +140,12 @@ fn from_snapshot<D: Disk>(dir: &LogDir<D>, id: SnapshotId) -> Result<Replayer, Q
 }
 
 /// Replays the log from `from` on. Answers how many batches there are.
-fn replay<D: Disk>(opened: &mut OpenedLog<D>, replayer: &mut Replayer, from: Offset) -> Result<usize, QueueOpenError> {
+fn replay<D: Disk>(
+    opened: &mut OpenedLog<D>,
+    replayer: &mut Replayer,
+    from: Offset,
+    removed: &mut BTreeSet<TopicId>,
+) -> Result<usize, QueueOpenError> {
     let (mut next, end) = (from, opened.log.log_end_offset());
     let mut batches = 0;
     while next < end {
@@ -142,11 +156,23 @@ fn replay<D: Disk>(opened: &mut OpenedLog<D>, replayer: &mut Replayer, from: Off
         let behind = last.next_offset();
         for entry in &entries {
             replayer.push(entry)?;
+            note_removed(entry, removed);
         }
         batches += entries.len();
         next = behind;
     }
     Ok(batches)
+}
+
+/// Notes the topics that a batch removes. It was replayed, so it can be read.
+fn note_removed(entry: &Entry, removed: &mut BTreeSet<TopicId>) {
+    let Some(batch) = entry.as_batch().filter(|batch| !batch.is_control()) else { return };
+    let Ok(records) = batch.records(DecompressLimit::default()) else { return };
+    let values = records.iter().filter_map(|record| record.ok()?.value);
+    removed.extend(values.filter_map(|value| match MetadataRecord::decode(value) {
+        Ok(MetadataRecord::RemoveTopic(record)) => TopicId::from_bytes(*record.topic_id.as_bytes()),
+        Ok(_) | Err(_) => None,
+    }));
 }
 
 fn read<D: Disk>(opened: &mut OpenedLog<D>, from: Offset) -> Result<Vec<Entry>, QueueOpenError> {

@@ -6,7 +6,7 @@
 //!
 //! - May use: the node, `disk`, `controller`.
 //! - Must not know: what the answers to the controller's questions are.
-//! - Always true: nothing that is unknown is removed or renamed; a directory that is missing does not come back empty if it had
+//! - Always true: nothing that is unknown is removed or renamed, only what the metadata knows to be deleted; a directory that is missing does not come back empty if it had
 //!   records.
 
 mod error;
@@ -14,7 +14,7 @@ mod identity;
 mod metadata;
 mod report;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use error::QueueOpenError;
@@ -102,8 +102,10 @@ pub(crate) fn open<D: Disk>(
     let (places, strays) = places(&node)?;
     report.unknown = strays;
     let opening = Opening { node: &node, identity: &identity, places: &places };
-    let is_blank = metadata.is_blank;
+    let (is_blank, removed) = (metadata.is_blank, metadata.removed.clone());
     opening.host_metadata(metadata_dir, metadata, now)?;
+    let places = opening.finish_removals(&removed, &mut report)?;
+    let opening = Opening { places: &places, ..opening };
     if is_blank {
         opening.adopt(now, &mut report)?;
     }
@@ -192,6 +194,30 @@ impl<D: Disk> Opening<'_, D> {
         self.node.give(Input::Start { date: now });
         let started = self.node.wait_for_some(|core| core.take_started()).map_err(QueueOpenError::Stopped)?;
         started.map_err(QueueOpenError::NotStarted)
+    }
+
+    /// Deletes the partitions of topics that the metadata has removed: whoever had the node before was on the way to it. Answers
+    /// which partitions are here then.
+    fn finish_removals(
+        &self,
+        removed: &BTreeSet<TopicId>,
+        report: &mut OpeningReport,
+    ) -> Result<Places, QueueOpenError> {
+        let mut left = self.places.clone();
+        if removed.is_empty() {
+            return Ok(left);
+        }
+        // Or a power loss could take back the removal, and not what was deleted because of it.
+        self.node.wait_for_flush(&metadata_partition()).map_err(QueueOpenError::Stopped)?;
+        for (partition, dir) in self.places {
+            let is_removed = matches!(self.node.topic_id_of(*dir, partition), Ok(Some(id)) if removed.contains(&id));
+            if is_removed && *partition != metadata_partition() {
+                self.node.delete_log(*dir, partition)?;
+                left.remove(partition);
+                report.deletions_finished += 1;
+            }
+        }
+        Ok(left)
     }
 
     /// There never was any metadata: the partitions that are here are taken over.

@@ -1,0 +1,92 @@
+//! Crash images of a whole queue: power goes at any call of the disk, and what was acknowledged is there.
+//!
+//! A script of everything that a service does with a queue runs on a disk in memory that stops at one of its calls. What was
+//! begun and what was acknowledged by then is noted; then several of the images that a power loss may leave are opened, and
+//! compared with the notes. The node has threads, so the same number is not always the same moment: that is as well.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "queue_crash/life.rs"]
+mod life;
+#[path = "queue_crash/notes.rs"]
+mod notes;
+
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use ottla::disk::MemDisk;
+use ottla::disk::mem::{Applied, Choice, Keep, Length};
+
+use life::run_script;
+use notes::Loss;
+
+/// How long a test waits for what must come.
+const LONG: Duration = Duration::from_secs(30);
+
+/// How many moments the power goes at, and how many random images of each are opened.
+const MOMENTS: u64 = 20;
+const RANDOM_IMAGES: u64 = 2;
+
+#[test]
+fn what_a_queue_has_acknowledged_survives_a_power_loss_at_any_call() {
+    let whole = MemDisk::new();
+    let notes = within(LONG, "the script on a disk that works", {
+        let disk = whole.clone();
+        move || run_script(&disk)
+    });
+    assert!(notes.is_finished(), "{notes:?}");
+    let calls = whole.calls();
+    for moment in 0..MOMENTS {
+        // Spread over all calls, and not always at the same place of a round.
+        let call = moment * calls / MOMENTS + moment * 7 % (calls / MOMENTS).max(1);
+        let applied = [Applied::Before, Applied::After, Applied::Partly(5)][(moment % 3) as usize];
+        power_goes_at(call, applied);
+    }
+}
+
+fn power_goes_at(call: u64, applied: Applied) {
+    let disk = MemDisk::new();
+    disk.stop_at(call, applied);
+    let notes = within(LONG, &format!("the script, stopped at call {call}"), {
+        let disk = disk.clone();
+        move || run_script(&disk)
+    });
+    let killed = (Choice::everything(), Loss::OfTheProcess);
+    let mut choices = vec![killed, (Choice::nothing(), Loss::OfPower)];
+    for nth in 0..RANDOM_IMAGES {
+        choices.push((some_choice(call * 16 + nth), Loss::OfPower));
+    }
+    for (choice, loss) in choices {
+        let image = disk.image(&choice);
+        let what = format!("call {call} {applied:?}, {choice:?}");
+        let notes = notes.clone();
+        within(LONG, &what.clone(), move || notes.check(&image, loss, &what));
+    }
+}
+
+fn some_choice(seed: u64) -> Choice {
+    let seed = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let names = if seed >> 60 & 1 == 0 { Keep::Random(seed) } else { Keep::First((seed >> 40 & 7) as usize) };
+    let length = [Length::ByData, Length::Old, Length::New][(seed >> 50) as usize % 3];
+    Choice { data: Keep::Random(seed >> 8), names, length, ..Choice::nothing() }
+}
+
+/// Does it on a thread of its own; fails if that hangs.
+fn within<T: Send + 'static>(limit: Duration, what: &str, act: impl FnOnce() -> T + Send + 'static) -> T {
+    let (tell, told) = mpsc::channel();
+    #[expect(clippy::disallowed_methods, reason = "somebody has to wait")]
+    let thread = thread::spawn(move || {
+        let outcome = act();
+        // Nobody listens any more if it took too long.
+        let _ = tell.send(());
+        outcome
+    });
+    match told.recv_timeout(limit) {
+        Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => match thread.join() {
+            Ok(outcome) => outcome,
+            Err(panic) => std::panic::resume_unwind(panic),
+        },
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("{what}: still not over after {limit:?}"),
+    }
+}
