@@ -6,8 +6,8 @@
 //!
 //! - May use: the node, `disk`, `controller`.
 //! - Must not know: what the answers to the controller's questions are.
-//! - Always true: nothing that is unknown is removed or renamed, only what the metadata knows to be deleted; a directory that is missing does not come back empty if it had
-//!   records.
+//! - Always true: nothing that is unknown is removed or renamed, only what the metadata knows to be deleted; a directory that
+//!   is missing does not come back empty if it had records.
 
 mod error;
 mod identity;
