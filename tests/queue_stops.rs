@@ -128,7 +128,10 @@ fn a_flush_that_fails_ends_every_wait_and_says_that_the_records_are_unknown() {
     outcome(&send(&producer, "orders")).unwrap_err();
     disk.plan_nothing();
     let closed = queue.close();
-    assert_eq!(closed.partitions.iter().filter(|closed| closed.why.is_some()).count(), 2, "{closed}");
+    // A mark of the metadata, which trails, may have met the failing disk too.
+    let is_topic = |partition: &str| !partition.starts_with("__cluster_metadata");
+    let failed = closed.partitions.iter().filter(|closed| closed.why.is_some());
+    assert_eq!(failed.filter(|closed| is_topic(&closed.partition.to_string())).count(), 2, "{closed}");
     drop(producer);
     let queue = open(disk);
     assert_eq!(queue.report().failed, []);

@@ -9,7 +9,7 @@ use crate::disk::Disk;
 use crate::id::{TopicName, TopicPartition};
 use crate::message::{Fetched, Request, RequestError};
 use crate::queue::client::{Client, Clocked, OnAnswer, TopicFacts};
-use crate::queue::node::ending::Ending;
+use crate::queue::node::ending::Alive;
 use crate::queue::node::{Closed, Node};
 use crate::record::Entry;
 use crate::time::{Instant, Timestamp};
@@ -20,6 +20,7 @@ pub(crate) struct Handle<D: Disk>(Arc<Node<D>>);
 
 impl<D: Disk> Handle<D> {
     pub(crate) fn new(node: Arc<Node<D>>) -> Arc<Self> {
+        *node.alive.lock() = Some(Alive::begin());
         Arc::new(Self(node))
     }
 
@@ -31,7 +32,9 @@ impl<D: Disk> Handle<D> {
 
 impl<D: Disk> Drop for Handle<D> {
     fn drop(&mut self) {
-        *self.0.ending.lock() = Some(Ending::begin());
+        if let Some(alive) = &mut *self.0.alive.lock() {
+            alive.is_ending();
+        }
         self.0.stop();
     }
 }

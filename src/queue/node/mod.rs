@@ -44,7 +44,7 @@ use crate::queue::sync::{Condvar, Mutex};
 
 use check_cache::CheckCache;
 pub(crate) use clock::Clock;
-use ending::Ending;
+use ending::Alive;
 pub(crate) use ending::{ends, wait_for_an_end};
 pub(crate) use handle::Handle;
 use outputs::{Core, SlotTurn, Task, Todo};
@@ -73,8 +73,8 @@ pub(crate) struct Node<D: Disk> {
     /// Somebody's thread has panicked on our errand: it lost a turn, or left the broker in the middle of a step.
     lost: Arc<AtomicBool>,
     options: NodeOptions,
-    /// Set when nobody has a handle any more. The last field: it is dropped behind the locks of the directories.
-    ending: Mutex<Option<Ending>>,
+    /// Set once there are handles. The last field: it is dropped behind the locks of the directories.
+    alive: Mutex<Option<Alive>>,
 }
 
 /// How a node works.
@@ -139,7 +139,7 @@ impl<D: Disk> Node<D> {
             chances: AtomicU64::new(options.seed as u64),
             lost: Arc::default(),
             options,
-            ending: Mutex::new(None),
+            alive: Mutex::new(None),
         });
         // Nobody has given the pool anything yet, so it is set before it is looked for.
         of_pool.set(Arc::downgrade(&node)).unwrap_or_default();

@@ -130,17 +130,29 @@ fn metadata_dir<D: Disk>(dirs: &[LogDir<D>]) -> Result<usize, QueueOpenError> {
 /// Which partition has a directory where; and those directories whose files belong to another topic of the same name, which
 /// was deleted: no partition is there.
 fn places<D: Disk>(node: &Node<D>) -> Result<(Places, Vec<TopicPartition>), QueueOpenError> {
-    let (mut places, mut strays) = (Places::new(), Vec::new());
+    let mut found: BTreeMap<TopicPartition, Vec<usize>> = BTreeMap::new();
     for dir in 0..node.dirs() {
         for partition in node.partitions_in(dir)? {
+            found.entry(partition).or_default().push(dir);
+        }
+    }
+    let (mut places, mut strays) = (Places::new(), Vec::new());
+    for (partition, mut dirs) in found {
+        if dirs.len() > 1 {
             let known = node.with_image(|image| image.topic(partition.topic()).map(Topic::id));
             // What cannot be read is told when its log is opened.
-            let found = node.topic_id_of(dir, &partition).ok().flatten();
-            if known.is_some() && found.is_some() && known != found {
-                strays.push(partition);
-            } else if let Some(first) = places.insert(partition.clone(), dir) {
-                return Err(DirsError::Duplicate { partition, first, second: dir }.into());
-            }
+            let is_of_another = |dir: &usize| {
+                let id = node.topic_id_of(*dir, &partition).ok().flatten();
+                known.is_some() && id.is_some() && known != id
+            };
+            let others = dirs.iter().filter(|dir| is_of_another(dir)).count();
+            strays.extend(std::iter::repeat_n(partition.clone(), others));
+            dirs.retain(|dir| !is_of_another(dir));
+        }
+        match dirs[..] {
+            [] => {}
+            [dir] => drop(places.insert(partition, dir)),
+            [first, second, ..] => return Err(DirsError::Duplicate { partition, first, second }.into()),
         }
     }
     Ok((places, strays))
