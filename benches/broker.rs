@@ -136,7 +136,8 @@ impl Node {
             }
             DiskWish::Log(Effect::Sync(sync)) => DiskReport::Synced(sync.id),
             DiskWish::Reserve { file, wanted, .. } => DiskReport::Reserved(file, wanted),
-            DiskWish::Log(Effect::Remove(_)) | DiskWish::Mark(_) => return,
+            DiskWish::Mark(_) => DiskReport::Marked,
+            DiskWish::Log(Effect::Remove(_)) => return,
         };
         self.broker.handle(Instant::ZERO, Input::Disk { partition, report });
     }

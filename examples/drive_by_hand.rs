@@ -91,7 +91,7 @@ impl Node {
             DiskWish::Reserve { file, needed, wanted } => {
                 DiskReport::Reserved(file, driver.reserve(file, needed, wanted)?)
             }
-            DiskWish::Mark(mark) => return Ok(self.dir.settle_mark(partition, &mark)?),
+            DiskWish::Mark(mark) => self.dir.settle_mark(partition, &mark).map(|()| DiskReport::Marked)?,
         };
         self.broker.handle(NOW, Input::Disk { partition: partition.clone(), report });
         let log = self.broker.partition(partition).ok_or("no such partition")?.log();

@@ -7,7 +7,7 @@
 mod hand;
 
 use hand::{Hand, at, produce};
-use ottla::broker::{Input, RequestId};
+use ottla::broker::{DiskReport, Input, RequestId};
 use ottla::log::LogConfig;
 use ottla::message::{
     Acks, DeleteBefore, DeleteRecords, Detail, Durability, ErrorCode, Fetch, FetchPartition, IsolationLevel,
@@ -232,16 +232,40 @@ fn deleted_records_are_not_there_any_more() {
     hand.work();
     let delete =
         |before| Request::DeleteRecords(DeleteRecords { timeout_ms: 0, partitions: vec![(at("t-0"), before)] });
-    let Response::DeleteRecords(answers) = hand.answer_now(delete(DeleteBefore::Offset(Offset::new(2)))) else {
-        panic!()
-    };
-    assert_eq!(answers[0].result, Ok(Offset::new(2)));
+    let first = hand.ask(delete(DeleteBefore::Offset(Offset::new(2))));
+    let again = hand.ask(delete(DeleteBefore::Offset(Offset::new(1))));
+    assert!(hand.answers.is_empty(), "answered before it is on disk");
+    hand.work();
+    for id in [first, again] {
+        let Response::DeleteRecords(answers) = hand.answer(id) else { panic!() };
+        assert_eq!(answers[0].result, Ok(Offset::new(2)));
+    }
     let Response::DeleteRecords(answers) = hand.answer_now(delete(DeleteBefore::Offset(Offset::new(9)))) else {
         panic!()
     };
     assert_eq!(answers[0].result.as_ref().unwrap_err().code, ErrorCode::OffsetOutOfRange);
     assert_eq!(error(hand.answer_now(fetch(&["t-0"], 1, 0))).code, ErrorCode::OffsetOutOfRange);
     hand.work();
+}
+
+#[test]
+fn whoever_deletes_records_is_told_if_that_does_not_come_to_disk() {
+    let report = |report| Input::Disk { partition: at("t-0"), report };
+    let ends = [
+        (report(DiskReport::NotMarked), ErrorCode::KafkaStorageError),
+        (report(DiskReport::MarkFailed("EIO".into())), ErrorCode::KafkaStorageError),
+        (Input::Release(at("t-0")), ErrorCode::UnknownTopicOrPartition),
+    ];
+    for (end, code) in ends {
+        let mut hand = Hand::new(&["t-0"], LogConfig::default());
+        hand.ask(produce(Acks::None, Durability::Written, &[("t-0", "a")]));
+        hand.work();
+        let partitions = vec![(at("t-0"), DeleteBefore::HighWatermark)];
+        let id = hand.ask(Request::DeleteRecords(DeleteRecords { timeout_ms: 0, partitions }));
+        hand.give(end);
+        let Response::DeleteRecords(answers) = hand.answer(id) else { panic!() };
+        assert_eq!(answers[0].result.as_ref().unwrap_err().code, code);
+    }
 }
 
 #[test]

@@ -11,14 +11,19 @@ mod life;
 #[path = "queue_crash/notes.rs"]
 mod notes;
 
+use std::num::NonZeroUsize;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use ottla::Queue;
 use ottla::disk::MemDisk;
 use ottla::disk::mem::{Applied, Choice, Keep, Length};
+use ottla::message::{Committed, DeleteBefore, Durability, OffsetSpec, TopicConfig};
+use ottla::offset::Offset;
+use ottla::queue::{ConsumerConfig, ProducerConfig, Record};
 
-use life::run_script;
+use life::{named, run_script};
 use notes::Loss;
 
 /// How long a test waits for what must come.
@@ -43,6 +48,54 @@ fn what_a_queue_has_acknowledged_survives_a_power_loss_at_any_call() {
         let applied = [Applied::Before, Applied::After, Applied::Partly(5)][(moment % 3) as usize];
         power_goes_at(call, applied);
     }
+}
+
+#[test]
+fn what_was_deleted_and_what_was_committed_stays_so_whenever_the_power_goes() {
+    for call in 0..CALLS {
+        let disk = MemDisk::new();
+        let acknowledged = within(LONG, &format!("deleting, stopped {call} calls later"), {
+            let disk = disk.clone();
+            move || delete_and_commit(&disk, call)
+        });
+        for choice in [Choice::everything(), Choice::nothing()] {
+            let image = disk.image(&choice);
+            let what = format!("{call} calls later, {acknowledged:?}, {choice:?}");
+            let found = within(LONG, &what.clone(), move || start_and_committed(&image));
+            assert!(found.0 >= acknowledged.0, "{what}: deleted records are back: {found:?}");
+            assert!(found.1 >= acknowledged.1, "{what}: the commit is gone: {found:?}");
+        }
+    }
+}
+
+/// How many calls of the disk deleting and committing take at least.
+const CALLS: u64 = 24;
+
+/// The disk stops so many calls behind the last send. Answers the log start and the commit that were acknowledged.
+fn delete_and_commit(disk: &MemDisk, call: u64) -> (u64, u64) {
+    let queue = Queue::builder().threads(NonZeroUsize::MIN).open_on(vec![disk.clone()]).unwrap();
+    queue.create_topic("orders", 1, TopicConfig::default()).unwrap();
+    let producer = queue.producer(ProducerConfig::default().durability(Durability::Flushed)).unwrap();
+    for value in ["a", "b", "c", "d"] {
+        producer.send_and_wait(Record::to("orders").value(value)).unwrap();
+    }
+    let config = ConsumerConfig::group("workers").request_timeout(Duration::from_millis(200));
+    let mut consumer = queue.consumer(&config).unwrap();
+    let mut commit = |offset| consumer.commit_offsets([(named("orders", 0), Committed::at(Offset::new(offset)))]);
+    commit(1).unwrap();
+    disk.stop_at(disk.calls() + call, Applied::Before);
+    let to = DeleteBefore::Offset(Offset::new(2));
+    let deleted = queue.delete_records(&named("orders", 0), to).map_or(0, Offset::get);
+    (deleted, if commit(3).is_ok() { 3 } else { 1 })
+}
+
+fn start_and_committed(image: &MemDisk) -> (u64, u64) {
+    let queue = Queue::builder().threads(NonZeroUsize::MIN).open_on(vec![image.clone()]).unwrap();
+    let of = named("orders", 0);
+    let start = queue.offset(&of, OffsetSpec::Earliest).unwrap().unwrap().offset.get();
+    let mut consumer = queue.consumer(&ConsumerConfig::group("workers")).unwrap();
+    let committed = consumer.committed([of.clone()]).unwrap();
+    (start, committed.get(&of).map_or(0, |committed| committed.offset.get()))
 }
 
 fn power_goes_at(call: u64, applied: Applied) {

@@ -91,7 +91,8 @@ impl Broker {
                 | Pending::ListOffsets(_)
                 | Pending::Fetch(_)
                 | Pending::FetchToBe
-                | Pending::OffsetCommit(_),
+                | Pending::OffsetCommit(_)
+                | Pending::DeleteRecords(_),
             )
             | None => {}
         }

@@ -6,6 +6,7 @@ use crate::broker::fetch::FetchPending;
 use crate::broker::io::RequestId;
 use crate::id::{TopicName, TopicPartition};
 use crate::message::{Answer, CreatedTopic, ListedOffset, Produced, RequestError, TopicRef};
+use crate::offset::Offset;
 use crate::partition::Waiter;
 use crate::timer::TimerId;
 
@@ -28,6 +29,7 @@ pub(super) enum Pending {
     AlterConfigs(Gather<TopicName, ()>),
     InitProducerId,
     OffsetCommit(Gather<TopicPartition, ()>),
+    DeleteRecords(Gather<TopicPartition, Offset>),
 }
 
 /// The answers of a request for several partitions or topics, in its order, as they come in.

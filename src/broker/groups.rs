@@ -215,7 +215,9 @@ impl Broker {
             waiter,
             batch,
             acks: partition::Acks::All,
-            durability: Durability::Written,
+            // What a group was told that it has committed outlives a power loss. All batches wait for the same, so they are
+            // answered in their order, and replayed in it.
+            durability: Durability::Flushed,
             deadline,
             expected_offset: None,
             leader_epoch: None,

@@ -273,6 +273,10 @@ pub enum DiskReport {
     Reserved(FileId, u32),
     /// Not even what was needed could be reserved.
     ReserveFailed(u32, OpFailure),
+    /// The next [`DiskWish::Mark`] is durable: each is reported, in their order. Whoever has deleted records waits for it.
+    Marked,
+    /// There was no space for the next [`DiskWish::Mark`]; it goes on without.
+    NotMarked,
     /// A mark could not be written, for another reason than that there is no space.
     MarkFailed(String),
 }

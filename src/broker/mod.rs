@@ -19,6 +19,7 @@ mod errors;
 mod fetch;
 mod groups;
 mod io;
+mod marks;
 mod offsets;
 mod produce;
 mod refuse;
@@ -32,6 +33,7 @@ pub use io::{Body, DiskReport, DiskWish, FileRead, Host, Input, NotHosted, Openi
 use asked::{Asked, Key, Pending, Wait};
 use control::{Control, Job, Task};
 use groups::Groups;
+use marks::Marks;
 use refuse::unknown_partition;
 
 use crate::controller::Image;
@@ -62,6 +64,7 @@ pub struct Broker {
     committed: bool,
     /// The coordinator of groups, if this node is the controller.
     groups: Groups,
+    marks: Marks,
     /// Partitions that have more to do than one call may.
     behind: BTreeSet<TopicPartition>,
     /// Fetches that may have enough now.
@@ -260,19 +263,23 @@ impl Broker {
         for waiter in self.asked.waiters_at(partition) {
             self.on_found(waiter, Err(unknown_partition(partition)));
         }
+        self.drop_marks(partition);
         self.on_released(partition);
     }
 
     fn on_report(&mut self, partition: &TopicPartition, report: DiskReport) {
-        self.with_host(partition, |host, effects| match report {
-            DiskReport::Done(last) => host.done(last, effects),
-            DiskReport::Failed(op, why) => host.failed(op, why, effects),
-            DiskReport::Synced(id) => host.synced(id, effects),
-            DiskReport::SyncFailed(id, why) => host.sync_failed(id, &why, effects),
-            DiskReport::Reserved(file, len) => host.reserved(file, len, effects),
-            DiskReport::ReserveFailed(needed, why) => host.reserve_failed(needed, why, effects),
-            DiskReport::MarkFailed(why) => host.mark_failed(&why, effects),
+        self.with_host(partition, |host, effects| match &report {
+            DiskReport::Done(last) => host.done(*last, effects),
+            DiskReport::Failed(op, why) => host.failed(*op, why.clone(), effects),
+            DiskReport::Synced(id) => host.synced(*id, effects),
+            DiskReport::SyncFailed(id, why) => host.sync_failed(*id, why, effects),
+            DiskReport::Reserved(file, len) => host.reserved(*file, *len, effects),
+            DiskReport::ReserveFailed(needed, why) => host.reserve_failed(*needed, why.clone(), effects),
+            DiskReport::MarkFailed(why) => host.mark_failed(why, effects),
+            // The partition relies on no mark by itself: those who wait do.
+            DiskReport::Marked | DiskReport::NotMarked => {}
         });
+        self.marks_reported(partition, &report);
         self.offsets_committed(partition);
     }
 
@@ -332,7 +339,10 @@ impl Broker {
                 Effect::Reserve { file, needed, wanted } => {
                     self.outputs.push_back(disk(DiskWish::Reserve { file, needed, wanted }));
                 }
-                Effect::Mark(mark) => self.outputs.push_back(disk(DiskWish::Mark(mark))),
+                Effect::Mark(mark) => {
+                    self.outputs.push_back(disk(DiskWish::Mark(mark)));
+                    self.marks.ask(partition);
+                }
                 Effect::Produced { waiter, result } => self.on_produced(waiter, result),
                 Effect::Fetched { waiter, .. } => self.on_fetched(waiter),
                 Effect::Refused { error, .. } => {

@@ -5,7 +5,7 @@ use crate::broker::fetch::isolation;
 use crate::broker::io::{Output, RequestId};
 use crate::broker::refuse::{for_clients, unknown_partition};
 use crate::broker::{Broker, errors};
-use crate::message::{self, Answer, DeleteBefore, ListPartition, RequestError, Response};
+use crate::message::{self, DeleteBefore, ListPartition, RequestError};
 use crate::offset::Offset;
 use crate::partition::{self, DeleteTo, ListedOffset, Waiter};
 
@@ -51,17 +51,22 @@ impl Broker {
     }
 
     pub(super) fn on_delete_records(&mut self, id: RequestId, request: message::DeleteRecords) {
-        let mut answers = Vec::with_capacity(request.partitions.len());
-        for (partition, before) in request.partitions {
+        let names = request.partitions.iter().map(|(partition, _)| partition.clone());
+        let key = self.asked.pend(id, Pending::DeleteRecords(Gather::new(names)));
+        for (index, (partition, before)) in request.partitions.into_iter().enumerate() {
+            let waiter = self.asked.wait(key, index, &partition);
             let result = match (for_clients(&partition), self.hosts.get_mut(&partition)) {
                 (Err(error), _) => Err(error),
                 (Ok(()), Some(host)) => delete_records(host, before, &mut self.effects),
                 (Ok(()), None) => Err(unknown_partition(&partition)),
             };
             self.carry(&partition);
-            answers.push(Answer { of: partition, result });
+            match result {
+                Ok(log_start_offset) => self.answer_when_marked(waiter, &partition, log_start_offset),
+                Err(error) => self.on_deleted_records(waiter, Err(error)),
+            }
         }
-        self.outputs.push_back(Output::Respond { id, response: Response::DeleteRecords(answers) });
+        self.maybe_respond(key);
     }
 }
 

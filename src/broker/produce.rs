@@ -86,6 +86,7 @@ impl Broker {
             Some(Pending::DeleteTopics(gather)) => gather.is_complete(),
             Some(Pending::CreatePartitions(gather) | Pending::AlterConfigs(gather)) => gather.is_complete(),
             Some(Pending::OffsetCommit(gather)) => gather.is_complete(),
+            Some(Pending::DeleteRecords(gather)) => gather.is_complete(),
             Some(Pending::Fetch(_) | Pending::FetchToBe | Pending::InitProducerId) | None => false,
         };
         if !is_complete {
@@ -100,6 +101,7 @@ impl Broker {
             Pending::CreatePartitions(gather) => Response::CreatePartitions(gather.finish()),
             Pending::AlterConfigs(gather) => Response::AlterConfigs(gather.finish()),
             Pending::OffsetCommit(gather) => Response::OffsetCommit(gather.finish()),
+            Pending::DeleteRecords(gather) => Response::DeleteRecords(gather.finish()),
             Pending::Fetch(_) | Pending::FetchToBe | Pending::InitProducerId => return,
         };
         self.outputs.push_back(Output::Respond { id, response });

@@ -129,11 +129,13 @@ impl Queue {
         only(answers)
     }
 
-    /// Deletes the records of a partition below an offset. Answers where it begins now.
+    /// Deletes the records of a partition below an offset. Answers where it begins now. That is on disk then: no crash and no
+    /// power loss brings anything of it back.
     ///
     /// # Errors
     ///
-    /// [`AdminError`]: there is no such partition, or the offset lies behind what is acknowledged.
+    /// [`AdminError`]: there is no such partition, or the offset lies behind what is acknowledged. If the disk fails or has no
+    /// space (`KafkaStorageError`) the records are not served any more, but may be back at the next opening.
     pub fn delete_records(&self, partition: &TopicPartition, before: DeleteBefore) -> Result<Offset, AdminError> {
         let request = DeleteRecords { timeout_ms: patience_ms(), partitions: vec![(partition.clone(), before)] };
         let Response::DeleteRecords(answers) = self.ask(Request::DeleteRecords(request))? else {

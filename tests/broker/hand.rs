@@ -274,7 +274,7 @@ impl Hand {
                 Err(error) => DiskReport::ReserveFailed(needed, failure(&error)),
             },
             DiskWish::Mark(mark) => match self.dir.settle_mark(partition, &mark) {
-                Ok(()) => return None,
+                Ok(()) => DiskReport::Marked,
                 Err(error) => DiskReport::MarkFailed(error.to_string()),
             },
         })

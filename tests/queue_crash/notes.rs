@@ -40,8 +40,6 @@ struct PartitionNotes {
     flushed: u64,
     trim_begun: u64,
     trim_acknowledged: u64,
-    /// The answer to a trim does not wait for the disk; whatever is written behind it does.
-    trim_safe: u64,
 }
 
 /// One topic; of the same name there may be several after each other.
@@ -55,13 +53,11 @@ struct TopicNotes {
     partitions: BTreeMap<u32, PartitionNotes>,
 }
 
-/// The offset of the last commit. Commits are written and not flushed: a power loss may take them back, and then records
-/// are consumed twice.
+/// The offset of the last commit: what was acknowledged is flushed.
 #[derive(Clone, Copy, Debug, Default)]
 struct CommitNotes {
     begun: u64,
     acknowledged: u64,
-    flushed: u64,
 }
 
 /// All that is known.
@@ -131,7 +127,6 @@ impl Notes {
         let partition = self.partition(topic, partition);
         assert_eq!(offset.get(), partition.written, "records are put in the order in which they are sent");
         partition.written += 1;
-        partition.trim_safe = partition.trim_acknowledged;
         if durability == Durability::Flushed {
             partition.flushed = partition.written;
         }
@@ -157,10 +152,6 @@ impl Notes {
     pub(crate) fn all_is_flushed(&mut self) {
         for partition in self.topics.values_mut().flatten().flat_map(|topic| topic.partitions.values_mut()) {
             partition.flushed = partition.written;
-            partition.trim_safe = partition.trim_acknowledged;
-        }
-        for committed in self.committed.values_mut() {
-            committed.flushed = committed.acknowledged;
         }
     }
 
@@ -218,19 +209,21 @@ impl Notes {
         let lives = self.topics.iter().flat_map(|(name, lives)| lives.iter().map(move |life| (name, life)));
         let lost: Vec<_> = lives.filter(missing).collect();
         assert!(lost.is_empty(), "{what}: lost: {lost:?}");
-        contents.push(self.check_committed(queue, loss, what));
+        contents.push(self.check_committed(queue, what));
         contents.join("\n")
     }
 
-    fn check_committed(&self, queue: &Queue, loss: Loss, what: &str) -> String {
+    fn check_committed(&self, queue: &Queue, what: &str) -> String {
         let mut consumer = queue.consumer(&ConsumerConfig::group(GROUP)).unwrap();
         let mut all = String::new();
         for ((topic, partition), known) in &self.committed {
             let of = named(topic, *partition);
             let committed = consumer.committed([of.clone()]).unwrap_or_else(|error| panic!("{what}: {error}"));
             let offset = committed.get(&of).map_or(0, |committed| committed.offset.get());
-            let safe = if loss == Loss::OfPower { known.flushed } else { known.acknowledged };
-            assert!((safe..=known.begun).contains(&offset), "{what}: {of}: committed {offset}, {known:?}");
+            assert!(
+                (known.acknowledged..=known.begun).contains(&offset),
+                "{what}: {of}: committed {offset}, {known:?}"
+            );
             all += &format!("{of} {offset} ");
         }
         all
@@ -240,7 +233,7 @@ impl Notes {
 impl PartitionNotes {
     fn check(&self, found: &Found, life: &TopicNotes, loss: Loss, what: &str) {
         assert!(found.start <= self.trim_begun, "{what}: {self:?}, {found:?}");
-        assert!(found.start >= self.trim_safe, "{what}: deleted records are back: {self:?}, {found:?}");
+        assert!(found.start >= self.trim_acknowledged, "{what}: deleted records are back: {self:?}, {found:?}");
         let safe = if loss == Loss::OfPower { self.flushed } else { self.written };
         if life.deleted == Step::Not {
             assert!(found.end >= safe, "{what}: acknowledged and lost: {self:?}, {found:?}");

@@ -14,7 +14,8 @@ use crate::queue::consumer::{Acknowledger, CommitError, Consumer, Receipt};
 use crate::time::Instant;
 
 impl Consumer {
-    /// Commits the positions: all that was handed out is done. It returns when that is as durable as offsets are kept.
+    /// Commits the positions: all that was handed out is done. It returns when that is on disk, flushed: no crash and no power
+    /// loss takes it back. Commits of several consumers at a time share a flush.
     ///
     /// # Errors
     ///
@@ -27,7 +28,8 @@ impl Consumer {
         self.commit_offsets(offsets)
     }
 
-    /// Commits these offsets: of each partition, that of the next record to be consumed. Positions do not move.
+    /// Commits these offsets: of each partition, that of the next record to be consumed. Positions do not move. It returns
+    /// when that is flushed.
     ///
     /// # Errors
     ///
@@ -143,7 +145,7 @@ impl Consumer {
         self.acknowledger.as_ref().map_or_else(Vec::new, |acknowledger| acknowledger.pending(partition))
     }
 
-    /// Commits in each partition the offset below which all is acknowledged.
+    /// Commits in each partition the offset below which all is acknowledged. It returns when that is flushed.
     ///
     /// # Errors
     ///

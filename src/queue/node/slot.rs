@@ -85,13 +85,16 @@ impl<D: Disk> Slot<D> {
         for job in batch.free {
             match job {
                 Job::Mark(mark) => match settle(&mark) {
+                    Ok(()) => performed.reports.push(DiskReport::Marked),
                     // Without space, one goes on without.
-                    Err(error) if error.kind != DiskErrorKind::NoSpace => {
+                    Err(error) if error.kind == DiskErrorKind::NoSpace => {
+                        performed.reports.push(DiskReport::NotMarked);
+                    }
+                    Err(error) => {
                         performed.reports.push(DiskReport::MarkFailed(error.to_string()));
                         performed.broken = true;
                         return performed;
                     }
-                    Ok(()) | Err(_) => {}
                 },
                 Job::Remove(remove) => removals.push(remove),
                 Job::Op(..) | Job::Reserve { .. } => {}
