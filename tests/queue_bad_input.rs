@@ -12,10 +12,10 @@ use ottla::disk::mem::Fails;
 use ottla::disk::{DiskErrorKind, MemDisk, OpenError};
 use ottla::id::TopicPartition;
 use ottla::message::{
-    Committed, ConfigChange, ConfigOperation, DeleteBefore, Detail, ErrorCode, OffsetSpec, TopicConfig,
+    Committed, ConfigChange, ConfigOperation, DeleteBefore, Detail, Durability, ErrorCode, OffsetSpec, TopicConfig,
 };
 use ottla::offset::Offset;
-use ottla::producer::SendError;
+use ottla::producer::{Known, SendError};
 use ottla::queue::{
     AdminError, CommitError, ConsumeError, Consumer, ConsumerConfig, Producer, ProducerConfig, QueueOpenError, Record,
     SendAndWaitError, SendFault, SubscribeError,
@@ -421,7 +421,9 @@ fn a_full_disk_fails_what_does_not_fit_and_all_goes_on_when_there_is_room() {
         .find_map(|_| producer.send_and_wait(Record::to("orders").partition(1).value(vec![b'x'; 100_000])).err())
         .expect("100 records of 100 kB do not fit in 1 MiB");
     let SendAndWaitError::NotDelivered(told) = &error else { panic!("{error}") };
-    assert!(matches!(told, SendError::Expired { .. } | SendError::Refused { .. }), "{told}");
+    let SendError::DiskFull { disk: full, known: Known::NotWritten } = told else { panic!("{told}") };
+    assert_eq!((&full.partition, full.directory.as_deref()), (&part("orders-1"), Some("disk 0")));
+    assert_eq!(told.to_string(), "the disk of orders-1 in disk 0 is full; they were not written");
     // Who reads goes on.
     let mut consumer = reader(&queue, "orders-0");
     assert_eq!(consumer.poll(LONG).unwrap().len(), 1);
@@ -432,6 +434,32 @@ fn a_full_disk_fails_what_does_not_fit_and_all_goes_on_when_there_is_room() {
     assert!(placed.offset.unwrap() >= end);
     let closed = queue.close();
     assert!(closed.is_clean(), "{closed}");
+}
+
+#[test]
+fn a_full_disk_is_told_at_once_to_who_wants_no_retries_and_others_have_space() {
+    let (first, second) = (MemDisk::new(), MemDisk::new());
+    let queue = Queue::builder().open_on(vec![first, second.clone()]).unwrap();
+    queue.create_topic("orders", 2, TopicConfig::default()).unwrap();
+    let is_full = |one: &u32| second.contents().keys().any(|path| path.starts_with(&format!("orders-{one}/")));
+    let full = (0..2).find(is_full).unwrap();
+    second.set_capacity(Some(0));
+    let config = ProducerConfig::default().linger(Duration::ZERO).retries(0);
+    let producer = queue.producer(config.durability(Durability::Written)).unwrap();
+    let send =
+        |partition, bytes| producer.send_and_wait(Record::to("orders").partition(partition).value(vec![b'x'; bytes]));
+    let error = (0..100).find_map(|_| send(full, 500_000).err()).expect("there is no space for 50 MB");
+    let SendAndWaitError::NotDelivered(SendError::DiskFull { disk, known: Known::NotWritten }) = &error else {
+        panic!("{error}");
+    };
+    assert_eq!((&disk.partition, disk.directory.as_deref()), (&part(&format!("orders-{full}")), Some("disk 1")));
+    send(1 - full, 500_000).unwrap();
+    second.set_capacity(None);
+    // What found no space is tried again now and then: who comes before that is to try again too.
+    works(&queue, "orders");
+    let patient = queue.producer(ProducerConfig::default().linger(Duration::ZERO)).unwrap();
+    patient.send_and_wait(Record::to("orders").partition(full).value(vec![b'x'; 500_000])).unwrap();
+    assert!(queue.close().is_clean());
 }
 
 #[test]

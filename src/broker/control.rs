@@ -313,10 +313,9 @@ impl Broker {
         match result {
             Ok(appended) => self.on_metadata_committed(&batch, appended),
             Err(error) => {
-                let refused = super::errors::produce(&error);
-                if error.unfinished().is_some()
-                    && let Some(control) = &mut self.control
-                {
+                let Some(control) = &mut self.control else { return None };
+                let refused = super::errors::produce(&control.metadata, &error);
+                if error.unfinished().is_some() {
                     control.halted = Some(refused.clone());
                 }
                 self.give_up_task(refused);

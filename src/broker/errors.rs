@@ -1,12 +1,17 @@
 //! Refusals of the machines, as Kafka's codes. The facts go along as text, and where an asker can act on them, as such.
 
+use crate::id::TopicPartition;
 use crate::log::{AppendError, ProducerError, ReadError};
-use crate::message::{Detail, ErrorCode, RequestError};
+use crate::message::{Detail, ErrorCode, FullDisk, RequestError};
 use crate::partition::{
     DeleteRecordsError, EpochError, ListOffsetsError, PartitionFetchError, ProduceError, StopReason,
 };
 
-pub(super) fn produce(error: &ProduceError) -> RequestError {
+pub(super) fn produce(partition: &TopicPartition, error: &ProduceError) -> RequestError {
+    let full = |code| {
+        let full = FullDisk { partition: partition.clone(), directory: None };
+        RequestError::because(code, error).with(Detail::DiskFull(Box::new(full)))
+    };
     let code = match error {
         ProduceError::Stopped(reason) | ProduceError::StoppedMeanwhile { reason, .. } => stopped_code(*reason),
         ProduceError::Epoch(error) => epoch_code(*error),
@@ -18,8 +23,12 @@ pub(super) fn produce(error: &ProduceError) -> RequestError {
         ProduceError::Append(AppendError::Poisoned { .. }) | ProduceError::Poisoned { .. } => {
             return RequestError::because(ErrorCode::KafkaStorageError, error).with(Detail::Poisoned);
         }
+        ProduceError::Append(AppendError::Stalled) | ProduceError::Full { .. } => {
+            return full(ErrorCode::KafkaStorageError);
+        }
+        ProduceError::FullMeanwhile { .. } => return full(ErrorCode::RequestTimedOut),
         ProduceError::Append(error) => append_code(error),
-        ProduceError::Full { .. } | ProduceError::NotReserved { .. } => ErrorCode::KafkaStorageError,
+        ProduceError::NotReserved { .. } => ErrorCode::KafkaStorageError,
         ProduceError::NotAppendedInTime | ProduceError::TimedOut { .. } => ErrorCode::RequestTimedOut,
     };
     RequestError::because(code, error)

@@ -240,7 +240,7 @@ impl Broker {
         };
         self.groups.coordinator.end_append(partition.partition(), Ticket(waiter.0), base_offset);
         self.offsets_committed(&partition);
-        let result = result.map(drop).map_err(|error| write_error(&errors::produce(&error)));
+        let result = result.map(drop).map_err(|error| write_error(&errors::produce(&partition, &error)));
         self.end_commit(asker, &result);
         None
     }

@@ -346,7 +346,7 @@ impl Broker {
                 Effect::Produced { waiter, result } => self.on_produced(waiter, result),
                 Effect::Fetched { waiter, .. } => self.on_fetched(waiter),
                 Effect::Refused { error, .. } => {
-                    let (partition, error) = (partition.clone(), errors::produce(&error));
+                    let (partition, error) = (partition.clone(), errors::produce(partition, &error));
                     self.outputs.push_back(Output::Refused { partition, error });
                 }
                 Effect::Wait { waiter, deadline } => self.on_wait(waiter, deadline),

@@ -60,12 +60,18 @@ impl Broker {
     pub(super) fn on_produced(&mut self, waiter: Waiter, result: Result<Appended, ProduceError>) {
         let Some(result) = self.on_metadata(waiter, result) else { return };
         let Some(result) = self.on_offsets(waiter, result) else { return };
-        let answer = result.map(|appended| Produced {
-            base_offset: appended.base_offset,
-            log_append_time: appended.append_time,
-            log_start_offset: appended.log_start_offset,
-        });
-        self.answer_produce(waiter, answer.map_err(|error| errors::produce(&error)));
+        let answer = match result {
+            Ok(appended) => Ok(Produced {
+                base_offset: appended.base_offset,
+                log_append_time: appended.append_time,
+                log_start_offset: appended.log_start_offset,
+            }),
+            Err(error) => {
+                let Some(wait) = self.asked.get_mut(waiter) else { return };
+                Err(errors::produce(&wait.partition, &error))
+            }
+        };
+        self.answer_produce(waiter, answer);
     }
 
     fn answer_produce(&mut self, waiter: Waiter, answer: Result<Produced, RequestError>) {

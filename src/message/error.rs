@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::epoch::LeaderEpoch;
-use crate::id::BrokerId;
+use crate::id::{BrokerId, TopicPartition};
 use crate::message::code::ErrorCode;
 use crate::offset::Offset;
 use crate::record::{CheckError, Refused};
@@ -47,6 +47,27 @@ pub enum Detail {
     /// `KAFKA_STORAGE_ERROR`: a write or a flush has failed, and this node takes no more for the partition until it opens it
     /// again. To ask it again does not help.
     Poisoned,
+    /// `KAFKA_STORAGE_ERROR`: the disk is full, and nothing was appended; `REQUEST_TIMED_OUT`: what was appended waits for
+    /// space. To ask again helps once there is some.
+    DiskFull(Box<FullDisk>),
+}
+
+/// Which disk has no space.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct FullDisk {
+    /// Whose files lack it.
+    pub partition: TopicPartition,
+    /// The log directory of that partition, as far as whoever answers knows directories.
+    pub directory: Option<String>,
+}
+
+impl fmt::Display for FullDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.directory {
+            Some(directory) => write!(f, "the disk of {} in {directory} is full", self.partition),
+            None => write!(f, "the disk of {} is full", self.partition),
+        }
+    }
 }
 
 /// What is wrong with one record of a batch.

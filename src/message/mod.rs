@@ -23,7 +23,7 @@ mod topic;
 
 pub use code::{ErrorCode, UnknownCode};
 pub use config::{CleanupPolicy, ConfigError, ConfigKey, TopicConfig};
-pub use error::{Detail, RecordFault, RequestError};
+pub use error::{Detail, FullDisk, RecordFault, RequestError};
 pub use fetch::{AbortedTransaction, Fetch, FetchPartition, Fetched, IsolationLevel};
 pub use group::{CommitPartition, Committed, Membership, OffsetCommit, OffsetFetch, Pending};
 pub use offsets::{DeleteBefore, DeleteRecords, ListOffsets, ListPartition, ListedOffset, OffsetSpec};

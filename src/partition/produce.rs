@@ -138,8 +138,7 @@ impl Partition {
         match (self.next_level(&wait), turn, deadline) {
             (None, ..) => self.finish(&wait, turn.timer(produce), out),
             (Some(_), Turn::First(now), Some(deadline)) if deadline <= now => {
-                let unfinished = self.unfinished(&wait);
-                answer(waiter, None, Err(ProduceError::TimedOut { unfinished }), out);
+                answer(waiter, None, Err(self.timed_out(&wait)), out);
             }
             (Some(level), Turn::First(_), Some(deadline)) => {
                 out.push(Effect::Wait { waiter, deadline });
@@ -217,10 +216,7 @@ impl Partition {
             match self.next_level(&wait) {
                 // It was due all the same, and more were in front of it than one call answers.
                 None => self.finish(&wait, None, out),
-                Some(_) => {
-                    let unfinished = self.unfinished(&wait);
-                    answer(waiter, None, Err(ProduceError::TimedOut { unfinished }), out);
-                }
+                Some(_) => answer(waiter, None, Err(self.timed_out(&wait)), out),
             }
         }
     }
@@ -249,6 +245,14 @@ impl Partition {
             (_, Err(reason)) => Some(End::Stopped(reason)),
             (Health::Poisoned { why }, Ok(_)) => Some(End::Poisoned(why.clone())),
             (Health::Good | Health::Stalled, Ok(_)) => None,
+        }
+    }
+
+    fn timed_out(&self, wait: &ProduceWait) -> ProduceError {
+        let unfinished = self.unfinished(wait);
+        match self.log.health() {
+            Health::Stalled if unfinished.reached == Reached::Appended => ProduceError::FullMeanwhile { unfinished },
+            Health::Good | Health::Stalled | Health::Poisoned { .. } => ProduceError::TimedOut { unfinished },
         }
     }
 

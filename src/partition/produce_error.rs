@@ -89,6 +89,12 @@ pub enum ProduceError {
         /// What was appended.
         unfinished: Unfinished,
     },
+    /// The deadline has passed, and the disk has no space for what was appended.
+    #[error("no space, and the deadline has passed: {unfinished}")]
+    FullMeanwhile {
+        /// What was appended. It is written once there is space.
+        unfinished: Unfinished,
+    },
     /// The partition was stopped meanwhile.
     #[error("{reason}: {unfinished}")]
     StoppedMeanwhile {
@@ -122,6 +128,7 @@ impl ProduceError {
     pub fn unfinished(&self) -> Option<Unfinished> {
         match self {
             Self::TimedOut { unfinished }
+            | Self::FullMeanwhile { unfinished }
             | Self::StoppedMeanwhile { unfinished, .. }
             | Self::Poisoned { unfinished, .. }
             | Self::NotEnoughReplicasMeanwhile { unfinished, .. } => Some(*unfinished),

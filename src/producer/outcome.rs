@@ -1,6 +1,6 @@
 //! What becomes of a record: its ticket, and the outcome that names it.
 
-use crate::message::RequestError;
+use crate::message::{FullDisk, RequestError};
 use crate::offset::Offset;
 use crate::producer::lane::{BatchId, LaneId};
 use crate::record::BuildError;
@@ -111,6 +111,15 @@ pub enum SendError {
     Expired {
         /// How long they had.
         timeout_ms: u64,
+        /// What is known of them.
+        known: Known,
+    },
+    /// The disk is full, and was so until their time was over or they had been sent as often as they may. The queue goes on for
+    /// everyone else, and takes records for this partition again once there is space.
+    #[error("{disk}; {known}")]
+    DiskFull {
+        /// Which disk.
+        disk: Box<FullDisk>,
         /// What is known of them.
         known: Known,
     },

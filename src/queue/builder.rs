@@ -76,7 +76,8 @@ impl QueueBuilder {
             make(path).map_err(|error| told(&error))?;
             disks.push(FileDisk::open(path).map_err(|error| told(&error))?);
         }
-        self.open_on(disks)
+        let names = self.directories.iter().map(|path| path.display().to_string()).collect();
+        self.open_named(disks, names)
     }
 
     /// As [`QueueBuilder::open`], on disks of one's own making: [`MemDisk`](crate::disk::MemDisk) in a test. The directories
@@ -86,14 +87,20 @@ impl QueueBuilder {
     ///
     /// As [`QueueBuilder::open`].
     pub fn open_on<D: Disk>(self, disks: Vec<D>) -> Result<Queue, QueueOpenError> {
+        let names = (0..disks.len()).map(|number| format!("disk {number}")).collect();
+        self.open_named(disks, names)
+    }
+
+    fn open_named<D: Disk>(self, disks: Vec<D>, names: Vec<String>) -> Result<Queue, QueueOpenError> {
         let options = OpeningOptions {
+            names,
             threads: self.threads,
             open_files_max: self.open_files_max,
             upkeep_interval_ms: u64::try_from(self.upkeep_interval.as_millis()).unwrap_or(u64::MAX).max(1),
         };
         loop {
             let before = ends();
-            match open(disks.clone(), options, Clock::start().date()) {
+            match open(disks.clone(), options.clone(), Clock::start().date()) {
                 // A queue of this process that was dropped may have a thread busy with it yet.
                 Err(QueueOpenError::Open(OpenError::AlreadyOpen)) if wait_for_an_end(before) => {}
                 opened => return opened.map(|(node, report)| Queue::of(node, Arc::new(report))),

@@ -473,7 +473,8 @@ impl Positions {
                     | Detail::LogEnd(_)
                     | Detail::Records(_)
                     | Detail::Leader { .. }
-                    | Detail::Poisoned => None,
+                    | Detail::Poisoned
+                    | Detail::DiskFull(_) => None,
                 };
                 let gone = PollError::OutOfRange { partition: partition.clone(), position, range };
                 assigned.reset(reset, gone);

@@ -29,7 +29,7 @@ mod unbuilt;
 use std::collections::VecDeque;
 
 use crate::epoch::Sequence;
-use crate::message::ProducerIdentity;
+use crate::message::{FullDisk, ProducerIdentity};
 use crate::producer::config::AccumulatorConfig;
 use crate::producer::outcome::{Known, Outcome, PushError, Pushed, Room, SendError, Ticket, Tickets};
 use crate::record::{Batch, BatchBuilder, Header, NewRecord};
@@ -75,6 +75,8 @@ pub struct Lane {
     bytes: u64,
     /// How large the last batch was: how much room the next one gets to begin with.
     room_hint: usize,
+    /// What the last answer said, if it was that the disk is full.
+    full_disk: Option<Box<FullDisk>>,
     is_closed: bool,
 }
 
@@ -145,6 +147,7 @@ impl Lane {
             next_id: 0,
             bytes: 0,
             room_hint: 0,
+            full_disk: None,
             is_closed: false,
         }
     }
@@ -172,6 +175,10 @@ impl Lane {
         builder.push(record).map_err(|_| PushError::TooLarge { bytes: alone, max })?;
         if let Some(last) = self.unsent.back_mut() {
             last.room = Room::None;
+        }
+        if self.is_idle() {
+            // Nothing has been asked since.
+            self.full_disk = None;
         }
         let id = self.next_id();
         let room = self.room_of(&builder);
@@ -359,13 +366,21 @@ impl Lane {
         let is_over = |created: Instant| created.after(timeout_ms) <= now;
         while let Some(index) = self.sent.iter().position(|batch| is_over(batch.created)) {
             let known = self.sent[index].known();
-            self.give_up(index, known, SendError::Expired { timeout_ms, known }, out);
+            self.give_up(index, known, self.overdue(known), out);
         }
         while self.unsent.front().is_some_and(|batch| is_over(batch.created)) {
             let Some(batch) = self.unsent.pop_front() else { break };
-            self.give_up_unsent(&batch, SendError::Expired { timeout_ms, known: Known::NotWritten }, out);
+            self.give_up_unsent(&batch, self.overdue(Known::NotWritten), out);
         }
         self.check();
+    }
+
+    /// Why records were not delivered in time: those that stand behind one that finds no space find none either.
+    fn overdue(&self, known: Known) -> SendError {
+        match &self.full_disk {
+            Some(disk) => SendError::DiskFull { disk: disk.clone(), known },
+            None => SendError::Expired { timeout_ms: self.config.delivery_timeout_ms, known },
+        }
     }
 
     /// Asserts what always holds.

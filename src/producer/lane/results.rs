@@ -1,6 +1,6 @@
 //! What becomes of a batch that was sent.
 
-use crate::message::{ErrorCode, Produced, RequestError};
+use crate::message::{Detail, ErrorCode, Produced, RequestError};
 use crate::offset::Offset;
 use crate::producer::lane::{BatchId, Lane, Sent, SentState};
 use crate::producer::outcome::{Delivered, Known, Outcome, SendError};
@@ -36,9 +36,10 @@ impl Lane {
     pub fn failed(&mut self, now: Instant, id: BatchId, batch: Batch, error: RequestError, out: &mut Vec<Outcome>) {
         let Some(index) = self.index_of(id) else { return };
         let verdict = self.judge(index, &batch, &error);
+        self.note_disk(&error);
         let sent = &mut self.sent[index];
         sent.failures = sent.failures.saturating_add(1);
-        sent.may_be_written |= !says_not_written(error.code);
+        sent.may_be_written |= !says_not_written(&error);
         let until = now.after(self.config.backoff_ms(sent.failures));
         match verdict {
             Verdict::Delivered => self.deliver(index, None, None, out),
@@ -90,7 +91,7 @@ impl Lane {
     /// The batch was refused, and sending it again is not to be tried. Nothing happens if it was given up meanwhile.
     pub fn refused(&mut self, id: BatchId, error: RequestError, out: &mut Vec<Outcome>) {
         let Some(index) = self.index_of(id) else { return };
-        self.sent[index].may_be_written |= !says_not_written(error.code);
+        self.sent[index].may_be_written |= !says_not_written(&error);
         self.refuse(index, error, out);
         self.check();
     }
@@ -116,6 +117,7 @@ impl Lane {
     ) {
         let Some(batch) = self.sent.remove(index) else { return };
         self.bytes = self.bytes.saturating_sub(batch.bytes);
+        self.full_disk = None;
         self.has_acknowledged(batch.base_sequence.advance(batch.tickets.count));
         out.push(Outcome { tickets: batch.tickets, result: Ok(Delivered { base_offset, log_append_time }) });
         self.settle();
@@ -124,7 +126,21 @@ impl Lane {
 
     fn refuse(&mut self, index: usize, error: RequestError, out: &mut Vec<Outcome>) {
         let known = if self.sent[index].may_be_written { Known::Unknown } else { Known::NotWritten };
-        self.give_up(index, known, SendError::Refused { error, known }, out);
+        let told = match error.detail {
+            Detail::DiskFull(disk) => SendError::DiskFull { disk, known },
+            Detail::None
+            | Detail::Range { .. }
+            | Detail::LogEnd(_)
+            | Detail::Records(_)
+            | Detail::Leader { .. }
+            | Detail::Poisoned => SendError::Refused { error, known },
+        };
+        self.give_up(index, known, told, out);
+    }
+
+    /// Whether the last answer was that the disk is full.
+    fn note_disk(&mut self, error: &RequestError) {
+        self.full_disk = if let Detail::DiskFull(disk) = &error.detail { Some(disk.clone()) } else { None };
     }
 
     /// What to do about the failure of a batch. Only the first one of those on their way can say that the broker expects
@@ -158,9 +174,11 @@ impl Lane {
 }
 
 /// Whether this answer says that nothing was written. Others leave it open.
-const fn says_not_written(code: ErrorCode) -> bool {
-    matches!(
-        code,
+fn says_not_written(error: &RequestError) -> bool {
+    // Without space nothing is appended.
+    let is_full = error.code == ErrorCode::KafkaStorageError && matches!(error.detail, Detail::DiskFull(_));
+    let by_code = matches!(
+        error.code,
         ErrorCode::CorruptMessage
             | ErrorCode::UnknownTopicOrPartition
             | ErrorCode::LeaderNotAvailable
@@ -187,15 +205,71 @@ const fn says_not_written(code: ErrorCode) -> bool {
             | ErrorCode::ThrottlingQuotaExceeded
             | ErrorCode::UnknownTopicId
             | ErrorCode::InconsistentTopicId
-    )
+    );
+    is_full || by_code
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::ProducerIdentity;
+    use crate::message::{FullDisk, ProducerIdentity};
     use crate::producer::{AccumulatorConfig, LaneId};
     use crate::record::NewRecord;
+
+    fn full() -> RequestError {
+        let partition = crate::id::TopicPartition::parse("orders-0").unwrap();
+        let disk = FullDisk { partition, directory: Some("here".to_owned()) };
+        RequestError::new(ErrorCode::KafkaStorageError).with(Detail::DiskFull(Box::new(disk)))
+    }
+
+    /// Whether each was given up for a full disk, and what is known of it.
+    fn full_disks(out: &[Outcome]) -> Vec<Option<Known>> {
+        let known = |outcome: &Outcome| match &outcome.result {
+            Err(SendError::DiskFull { known, .. }) => Some(*known),
+            Ok(_) | Err(_) => None,
+        };
+        out.iter().map(known).collect()
+    }
+
+    fn lane(config: AccumulatorConfig) -> Lane {
+        let mut lane = Lane::new(LaneId::new(0), config);
+        lane.identify(ProducerIdentity::default());
+        lane
+    }
+
+    fn send(lane: &mut Lane, now: Instant) -> crate::producer::Outgoing {
+        lane.push(now, &NewRecord::new(Timestamp::from_millis(0), None, Some(b"value"))).unwrap();
+        lane.flush();
+        lane.take(now).expect("it is ready").build().unwrap()
+    }
+
+    #[test]
+    fn a_disk_that_stays_full_is_told_to_all_that_wait_for_it_and_not_once_something_fits() {
+        let (now, mut out) = (Instant::from_millis(0), Vec::new());
+        let config = AccumulatorConfig { linger_ms: 0, delivery_timeout_ms: 100, ..AccumulatorConfig::default() };
+        let mut lane = lane(config);
+        let first = send(&mut lane, now);
+        lane.failed(now, first.id, first.batch, full(), &mut out);
+        lane.push(now, &NewRecord::new(Timestamp::from_millis(0), None, Some(b"behind"))).unwrap();
+        lane.expire(now.after(100), &mut out);
+        assert_eq!(full_disks(&out), [Some(Known::NotWritten), Some(Known::NotWritten)]);
+        // What comes later is not told of it any more.
+        let (now, mut out) = (now.after(200), Vec::new());
+        send(&mut lane, now);
+        lane.expire(now.after(100), &mut out);
+        assert!(matches!(out[0].result, Err(SendError::Expired { known: Known::Unknown, .. })), "{out:?}");
+    }
+
+    #[test]
+    fn a_full_disk_is_told_when_the_retries_are_over_and_what_was_lost_sight_of_before_stays_unknown() {
+        let (now, mut out) = (Instant::from_millis(0), Vec::new());
+        let mut lane = lane(AccumulatorConfig { linger_ms: 0, retries: 1, ..AccumulatorConfig::default() });
+        let first = send(&mut lane, now);
+        lane.failed(now, first.id, first.batch, RequestError::new(ErrorCode::RequestTimedOut), &mut out);
+        let again = lane.take(now.after(1000)).expect("it is its turn").build().unwrap();
+        lane.failed(now.after(1000), again.id, again.batch, full(), &mut out);
+        assert_eq!(full_disks(&out), [Some(Known::Unknown)]);
+    }
 
     #[test]
     fn a_batch_that_was_built_behind_one_that_was_refused_is_not_sent_as_it_was_built() {

@@ -84,6 +84,8 @@ pub(crate) struct NodeOptions {
     pub(crate) broker: BrokerId,
     /// The ids of the directories, in their order.
     pub(crate) directories: Vec<Uuid>,
+    /// What the directories are called, for people, in their order.
+    pub(crate) names: Vec<String>,
     /// Where chance comes from.
     pub(crate) seed: u128,
     /// How many threads flush, search and open.

@@ -12,7 +12,7 @@ use crate::coordinator::Skipped;
 use crate::disk::Disk;
 use crate::id::TopicPartition;
 use crate::log::{self, Sync};
-use crate::message::{RequestError, Response};
+use crate::message::{Detail, RequestError, Response};
 use crate::partition::{Reign, TimeSearch, Waiter};
 use crate::queue::client::{OnAnswer, Stopped};
 use crate::queue::node::slot::{Job, Slot};
@@ -186,7 +186,8 @@ impl<D: Disk> Core<D> {
     fn take(&mut self, output: Output, todo: &mut Todo<D>) {
         match output {
             Output::Disk { partition, wish } => self.enqueue(&partition, wish, todo),
-            Output::Respond { id, response } => {
+            Output::Respond { id, mut response } => {
+                self.name_full_disks(&mut response);
                 let asker = self.askers.take(id);
                 todo.answers.extend(asker.map(|on_answer| Answer { on_answer, response: Ok(response) }));
             }
@@ -207,6 +208,16 @@ impl<D: Disk> Core<D> {
             Output::Led { partition, result } => self.led.push((partition, result)),
             Output::Delete(partition) => todo.tasks.push(Task::Delete(partition)),
             Output::Again => todo.again = true,
+        }
+    }
+
+    /// Says of each full disk which one it is, which the broker does not know.
+    fn name_full_disks(&self, response: &mut Response<Body>) {
+        let Response::Produce(answers) = response else { return };
+        for answer in answers {
+            if let Err(RequestError { detail: Detail::DiskFull(disk), .. }) = &mut answer.result {
+                disk.directory = self.slots.get(&disk.partition).map(|slot| slot.directory.clone());
+            }
         }
     }
 

@@ -31,6 +31,8 @@ pub(super) enum Job {
 pub(super) struct Slot<D: Disk> {
     pub(super) partition: TopicPartition,
     pub(super) dir: Arc<Mutex<LogDir<D>>>,
+    /// What its directory is called, for people.
+    pub(super) directory: String,
     pub(super) lanes: OpQueue<Job>,
     files: Mutex<Files<D>>,
     /// Somebody is about to note what is flushed.
@@ -64,14 +66,14 @@ impl<D: Disk> Slot<D> {
     /// `lost` is set if a turn is lost: that happens only in a panic, and then who waits would wait for ever.
     pub(super) fn new(
         partition: TopicPartition,
-        dir: Arc<Mutex<LogDir<D>>>,
+        (dir, directory): (Arc<Mutex<LogDir<D>>>, String),
         driver: LogDriver<D>,
         lost: Arc<AtomicBool>,
     ) -> Self {
         let files = Files { driver: Some(driver), done: OpSeq::default(), removals: Vec::new() };
         // The lanes are broken off: nothing is performed out of order behind it. Whoever comes next sees the rest.
         let lanes = OpQueue::new(move || lost.store(true, SeqCst));
-        Self { partition, dir, lanes, files: Mutex::new(files), is_mark_due: AtomicBool::new(false) }
+        Self { partition, dir, directory, lanes, files: Mutex::new(files), is_mark_due: AtomicBool::new(false) }
     }
 
     /// Does what a turn has taken; `settle` writes a mark into both of its copies.

@@ -108,7 +108,9 @@ impl<D: Disk> Node<D> {
         let _errand = self.errand();
         let OpenedLog { log, effects, driver, .. } = opened;
         let partition = facts.partition.clone();
-        let slot = Arc::new(Slot::new(partition.clone(), Arc::clone(&self.dirs[dir]), driver, Arc::clone(&self.lost)));
+        let directory = self.options.names.get(dir).cloned().unwrap_or_else(|| format!("directory {dir}"));
+        let place = (Arc::clone(&self.dirs[dir]), directory);
+        let slot = Arc::new(Slot::new(partition.clone(), place, driver, Arc::clone(&self.lost)));
         let mut todo = Todo::default();
         {
             let mut core = self.core.lock();

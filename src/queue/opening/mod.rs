@@ -39,8 +39,10 @@ use metadata::Metadata;
 pub(crate) use metadata::metadata_partition;
 
 /// How a node is opened.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct OpeningOptions {
+    /// What the directories are called, for people.
+    pub(crate) names: Vec<String>,
     pub(crate) threads: usize,
     pub(crate) open_files_max: usize,
     pub(crate) upkeep_interval_ms: u64,
@@ -178,6 +180,7 @@ fn start<D: Disk>(
     let options = NodeOptions {
         broker: identity.node,
         directories: identity.directories.clone(),
+        names: options.names,
         seed,
         threads: options.threads,
         open_files_max: options.open_files_max,

@@ -119,7 +119,8 @@ impl ProducerConfig {
         self.gather(|gathering| gathering.delivery_timeout_ms = millis(timeout))
     }
 
-    /// `retries`: how often a batch is sent again.
+    /// `retries`: how often a batch is sent again. A full disk is a reason to: who does not want to wait for space wants none, and
+    /// is told [`SendError::DiskFull`](crate::producer::SendError::DiskFull) at once.
     #[must_use]
     pub fn retries(self, retries: u32) -> Self {
         self.gather(|gathering| gathering.retries = retries)

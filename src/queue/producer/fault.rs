@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::id::{InvalidTopicName, TopicName};
+use crate::producer::PushError;
 
 /// Why a record was not taken. It will not be written; what was taken before stays.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -62,4 +63,33 @@ pub enum SendFault {
     /// The producer or the queue was closed.
     #[error("the producer or its queue was closed")]
     Closed,
+}
+
+impl From<PushError> for SendFault {
+    fn from(error: PushError) -> Self {
+        match error {
+            PushError::TooLarge { bytes, max } => Self::TooLarge { bytes, max },
+            PushError::MustWait { used, max, .. } | PushError::Full { used, max } => Self::Full { used, max },
+            PushError::Closed => Self::Closed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Instant;
+
+    #[test]
+    fn what_a_batch_does_not_take_is_told_as_what_it_is() {
+        let deadline = Instant::ZERO;
+        for (error, fault) in [
+            (PushError::TooLarge { bytes: 2, max: 1 }, SendFault::TooLarge { bytes: 2, max: 1 }),
+            (PushError::MustWait { used: 3, max: 4, deadline }, SendFault::Full { used: 3, max: 4 }),
+            (PushError::Full { used: 3, max: 4 }, SendFault::Full { used: 3, max: 4 }),
+            (PushError::Closed, SendFault::Closed),
+        ] {
+            assert_eq!(SendFault::from(error), fault);
+        }
+    }
 }

@@ -94,10 +94,13 @@ impl Shared {
             state.held += bytes;
         }
         let taken = self.enter(&mut state, lane, entering);
-        let Ok((ticket, pushed, begun)) = taken else {
-            // What was held for it is given back.
-            self.drive(lane, state, self.client.now());
-            return Err(SendFault::Closed);
+        let (ticket, pushed, begun) = match taken {
+            Ok(taken) => taken,
+            Err(error) => {
+                // What was held for it is given back.
+                self.drive(lane, state, self.client.now());
+                return Err(error.into());
+            }
         };
         let is_awaited = self.memory.is_awaited();
         if is_awaited {

@@ -46,7 +46,10 @@ fn waited(ticket: &SendTicket) -> Result<Placed, SendError> {
 
 fn known(error: &SendError) -> Known {
     match error {
-        SendError::Refused { known, .. } | SendError::Expired { known, .. } | SendError::Closed { known } => *known,
+        SendError::Refused { known, .. }
+        | SendError::Expired { known, .. }
+        | SendError::DiskFull { known, .. }
+        | SendError::Closed { known } => *known,
         SendError::Build(_) | SendError::Dropped => Known::NotWritten,
     }
 }
