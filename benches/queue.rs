@@ -20,9 +20,13 @@ use std::time::{Duration, Instant};
 use ottla::Queue;
 use ottla::consumer::OffsetReset;
 use ottla::message::{Durability, TopicConfig};
-use ottla::queue::{Consumer, ConsumerConfig, ProducerConfig, Record};
+use ottla::queue::{Consumer, ConsumerConfig, Producer, ProducerConfig, Record};
 
 const ROUNDS: usize = 5;
+/// As large as batches may get where nobody waits for a record.
+const BATCH_BYTES: u32 = 256 << 10;
+/// How many records are handed from a producer to a consumer, one at a time.
+const HANDED: usize = 2000;
 /// How long a poll waits for what must come.
 const LONG: Duration = Duration::from_secs(30);
 
@@ -43,25 +47,35 @@ fn main() {
     }
 }
 
-/// Records until all are written, by one thread and by two on two partitions, beside a `write` for each record.
+/// Records until all are written, by one thread and by two on two partitions, beside a `write` for each record: as many bytes
+/// each, for the kernel does not only copy them.
 fn send() {
     for (bytes, count) in [(100, 2_000_000u64), (1 << 10, 400_000)] {
         let value = vec![b'v'; bytes];
-        let (mut one, mut two, mut raw) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut one, mut two, mut raw_one, mut raw_two) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             one.push(sent(&value, count, 1));
             two.push(sent(&value, count, 2));
-            let dir = tempfile::tempdir().unwrap();
-            let mut file = File::create(dir.path().join("raw")).unwrap();
-            let begun = Instant::now();
-            for _ in 0..count / 4 {
-                file.write_all(&value).unwrap();
-            }
-            raw.push((count / 4) as f64 / begun.elapsed().as_secs_f64());
+            raw_one.push(written(&value, count, 1));
+            raw_two.push(written(&value, count, 2));
         }
-        row_rate(&format!("send {bytes} B records, one thread, until written"), "one `write` a record", &one, &raw);
+        row_rate(&format!("send {bytes} B records, one thread, until written"), "one `write` a record", &one, &raw_one);
         row_rate(&format!("send {bytes} B records, two threads on two partitions"), "one thread", &two, &one);
+        row_rate(&format!("`write` {bytes} B, two threads to two files"), "one thread", &raw_two, &raw_one);
     }
+}
+
+/// Writes a second, of threads that have a file each.
+fn written(value: &[u8], count: u64, threads: u64) -> f64 {
+    let dir = tempfile::tempdir().unwrap();
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        for thread in 0..threads {
+            let mut file = File::create(dir.path().join(thread.to_string())).unwrap();
+            scope.spawn(move || (0..count / threads).for_each(|_| file.write_all(value).unwrap()));
+        }
+    });
+    count as f64 / begun.elapsed().as_secs_f64()
 }
 
 /// Records a second, until all of them are written.
@@ -69,7 +83,7 @@ fn sent(value: &[u8], count: u64, threads: u32) -> f64 {
     let dir = tempfile::tempdir().unwrap();
     let queue = Queue::open(dir.path()).unwrap();
     queue.create_topic("t", threads, TopicConfig::default()).unwrap();
-    let config = ProducerConfig::default().durability(Durability::Written).batch_bytes(64 << 10);
+    let config = ProducerConfig::default().durability(Durability::Written).batch_bytes(BATCH_BYTES);
     let barrier = Barrier::new(threads as usize + 1);
     std::thread::scope(|scope| {
         for thread in 0..threads {
@@ -146,49 +160,70 @@ fn acknowledged(callers: usize) -> f64 {
 }
 
 /// From the send of a record to its value in the hands of a consumer that waits for it, and of one that polls without waiting;
-/// beside the same through a channel.
+/// beside the same through a channel. The one who sends stays awake in between, as does the core that it has.
 fn tail() {
     let dir = tempfile::tempdir().unwrap();
     let queue = Queue::open(dir.path()).unwrap();
     queue.create_topic("t", 1, TopicConfig::default()).unwrap();
     let config = ProducerConfig::default().durability(Durability::Written).linger(Duration::ZERO);
     let producer = queue.producer(config).unwrap();
-    let mut raw = Vec::new();
+    for (name, waits) in [("parked", LONG), ("polling", Duration::ZERO)] {
+        let raw = handed_through_a_channel(waits);
+        let ours = handed_through(&queue, &producer, waits);
+        row_time(&format!("producer to {name} consumer, p50"), &format!("a channel to a {name} thread"), &ours, &raw);
+    }
+}
+
+fn handed_through_a_channel(waits: Duration) -> Vec<f64> {
     let (sender, receiver) = std::sync::mpsc::channel::<Instant>();
-    let handed = std::thread::spawn(move || receiver.iter().map(|sent| sent.elapsed()).collect::<Vec<Duration>>());
-    for _ in 0..2000 {
-        std::thread::sleep(Duration::from_micros(200));
+    let handed = std::thread::spawn(move || {
+        let mut times = Vec::new();
+        while times.len() < HANDED {
+            if let Ok(sent) = receiver.recv_timeout(waits) {
+                times.push(sent.elapsed().as_secs_f64());
+            }
+        }
+        times
+    });
+    for _ in 0..HANDED {
+        pause();
         sender.send(Instant::now()).unwrap();
     }
-    drop(sender);
-    raw.extend(handed.join().unwrap().into_iter().map(|time| time.as_secs_f64()));
-    for (name, waits) in [("parked", LONG), ("polling", Duration::ZERO)] {
-        let origin = Instant::now();
-        let mut consumer = reader(&queue, OffsetReset::Latest);
-        while consumer.position(&ottla::id::TopicPartition::parse("t-0").unwrap()).is_none() {
-            let _ = consumer.poll(Duration::from_millis(10)).unwrap();
-        }
-        let ready = Arc::new(Barrier::new(2));
-        let begin = Arc::clone(&ready);
-        let handed = std::thread::spawn(move || {
-            begin.wait();
-            let mut times = Vec::new();
-            while times.len() < 2000 {
-                for record in consumer.poll(waits).unwrap().iter() {
-                    let sent = u64::from_le_bytes(record.value().unwrap().try_into().unwrap());
-                    times.push(origin.elapsed().saturating_sub(Duration::from_nanos(sent)).as_secs_f64());
-                }
+    handed.join().unwrap()
+}
+
+fn handed_through(queue: &Queue, producer: &Producer, waits: Duration) -> Vec<f64> {
+    let origin = Instant::now();
+    let mut consumer = reader(queue, OffsetReset::Latest);
+    while consumer.position(&ottla::id::TopicPartition::parse("t-0").unwrap()).is_none() {
+        let _ = consumer.poll(Duration::from_millis(10)).unwrap();
+    }
+    let ready = Arc::new(Barrier::new(2));
+    let begin = Arc::clone(&ready);
+    let handed = std::thread::spawn(move || {
+        begin.wait();
+        let mut times = Vec::new();
+        while times.len() < HANDED {
+            for record in consumer.poll(waits).unwrap().iter() {
+                let sent = u64::from_le_bytes(record.value().unwrap().try_into().unwrap());
+                times.push(origin.elapsed().saturating_sub(Duration::from_nanos(sent)).as_secs_f64());
             }
-            times
-        });
-        ready.wait();
-        for _ in 0..2000 {
-            std::thread::sleep(Duration::from_micros(200));
-            let now = (origin.elapsed().as_nanos() as u64).to_le_bytes();
-            drop(producer.send(Record::to("t").value(&now)).unwrap());
         }
-        let ours = handed.join().unwrap();
-        row_time(&format!("producer to {name} consumer, p50"), "a channel to a parked thread", &ours, &raw);
+        times
+    });
+    ready.wait();
+    for _ in 0..HANDED {
+        pause();
+        let now = (origin.elapsed().as_nanos() as u64).to_le_bytes();
+        drop(producer.send(Record::to("t").value(&now)).unwrap());
+    }
+    handed.join().unwrap()
+}
+
+fn pause() {
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_micros(200) {
+        std::hint::spin_loop();
     }
 }
 
@@ -198,7 +233,7 @@ fn consume() {
     let config = TopicConfig::default().with_segment_bytes(32 << 20);
     let queue = Queue::open(dir.path()).unwrap();
     queue.create_topic("t", 1, config).unwrap();
-    let producer = queue.producer(ProducerConfig::default().batch_bytes(64 << 10)).unwrap();
+    let producer = queue.producer(ProducerConfig::default().batch_bytes(BATCH_BYTES)).unwrap();
     let topic = producer.topic("t").unwrap();
     for _ in 0..count {
         drop(topic.send(Record::new().value(&[b'v'; 100])).unwrap());

@@ -1,4 +1,4 @@
-//! A few threads that perform jobs, in the order in which they were given.
+//! A few threads that perform jobs, begun in the order in which they were given, but for those of who helps.
 //!
 //! Whoever is about to wait for a job may perform one himself ([`Pool::help`]) instead of waiting for another thread to
 //! wake up first.
@@ -87,8 +87,9 @@ impl<J: Send + 'static> Pool<J> {
         Ok(())
     }
 
-    /// Calls `give_some`, which must not wait for anything, and performs one of the jobs that wait then; the threads are woken
-    /// for the others only. So whoever gives a job and then waits for it does not race with a thread that wakes up for it.
+    /// Calls `give_some`, which must not wait for anything, and performs the last of the jobs that wait then: most likely one
+    /// of his own. The threads are woken for the others only. So whoever gives a job and then waits for it does not race
+    /// with a thread that wakes up for it.
     pub(crate) fn give_and_help(&self, give_some: impl FnOnce()) {
         self.shared.state.lock().about_to_help += 1;
         let about = AboutToHelp(&self.shared);
@@ -166,10 +167,7 @@ struct AboutToHelp<'a, J>(&'a Shared<J>);
 impl<J> AboutToHelp<'_, J> {
     /// Takes the job that he performs, and wakes the threads for the others.
     fn end(self) -> Option<J> {
-        let mut state = self.0.state.lock();
-        let job = state.jobs.pop_front();
-        drop(state);
-        job
+        self.0.state.lock().jobs.pop_back()
     }
 }
 
@@ -234,13 +232,14 @@ mod tests {
     }
 
     #[test]
-    fn who_gives_and_helps_performs_one_job_himself() {
+    fn who_gives_and_helps_performs_his_own_job_himself() {
         let (done, run) = noted();
         let pool = helped(run, no_panic);
-        pool.give_and_help(|| (1..=2).for_each(|job| pool.give(job).unwrap()));
-        assert_eq!(*done.lock(), [1]);
+        pool.give(1).unwrap();
+        pool.give_and_help(|| (2..=3).for_each(|job| pool.give(job).unwrap()));
+        assert_eq!(*done.lock(), [3]);
         pool.give_and_help(|| ());
-        assert_eq!(*done.lock(), [1, 2]);
+        assert_eq!(*done.lock(), [3, 2]);
     }
 
     #[test]

@@ -73,7 +73,7 @@ pub struct Lane {
     sent: VecDeque<Sent>,
     next_id: u64,
     bytes: u64,
-    /// How large the last batch was: how much room the next one gets to begin with.
+    /// How much room the next batch gets to begin with.
     room_hint: usize,
     /// What the last answer said, if it was that the disk is full.
     full_disk: Option<Box<FullDisk>>,
@@ -225,6 +225,13 @@ impl Lane {
         if builder.size() as u64 >= u64::from(self.config.batch_bytes) { Room::None } else { Room::Left }
     }
 
+    /// The room for a batch behind one of `bytes`, so that it seldom has to grow: growing copies it, and twice its size is
+    /// more than allocators keep for the next one.
+    fn room_after(&self, bytes: usize) -> usize {
+        let (slack, most) = (bytes / 8 + Header::BYTES, self.config.batch_bytes as usize);
+        bytes.saturating_add(slack).min(most)
+    }
+
     fn next_id(&mut self) -> BatchId {
         self.next_id += 1;
         BatchId(self.next_id)
@@ -344,7 +351,7 @@ impl Lane {
         let tickets = Tickets { lane: self.id, batch: id, first: 0, count: builder.record_count() };
         let base_sequence = self.next_sequence;
         self.next_sequence = base_sequence.advance(tickets.count);
-        self.room_hint = builder.size().saturating_sub(Header::BYTES);
+        self.room_hint = self.room_after(builder.size());
         let bytes = builder.size() as u64;
         let (failures, may_be_written, state) = (0, false, SentState::Flying);
         self.sent.push_back(Sent { id, tickets, base_sequence, created, bytes, failures, may_be_written, state });
