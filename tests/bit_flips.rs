@@ -430,7 +430,7 @@ fn a_bit_that_flips_in_a_killed_log_is_never_served_and_costs_at_most_its_batch(
 }
 
 #[test]
-#[ignore = "takes two minutes in a debug build: .ci/run does it, in release"]
+#[ignore = "takes two minutes in a debug build: .ci/run runs it, in release"]
 fn each_bit_that_flips_is_never_served_and_costs_at_most_its_batch() {
     for contents in [closed(), killed()] {
         flip(Bits::All, &contents);

@@ -250,7 +250,7 @@ impl Drop for SmallDisk {
 }
 
 #[test]
-#[ignore = "mounts a file system, which takes root: .ci/run does it where it may"]
+#[ignore = "mounts a file system, which takes root: .ci/run runs it where it may"]
 fn a_full_file_system_takes_what_fits_and_a_read_only_one_nothing() {
     let small = SmallDisk(tempfile::tempdir().unwrap());
     small.mount("size=64k");

@@ -72,7 +72,7 @@ struct Soak<'a> {
 }
 
 #[test]
-#[ignore = "it takes as long as it is told, a minute by default"]
+#[ignore = "takes as long as it is told, a minute by default: .ci/run runs it, in release"]
 fn memory_threads_and_open_files_stay_flat() {
     let seconds = std::env::var("OTTLA_SOAK_SECONDS").map_or(60, |text| text.parse().unwrap());
     let time = Duration::from_secs(seconds);

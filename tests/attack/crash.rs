@@ -353,7 +353,7 @@ fn a_crash_anywhere_in_a_short_life_leaves_a_state_that_was() {
 }
 
 #[test]
-#[ignore = "takes minutes: .ci/run does it, in release; about 7,000 images and some seconds for each seed"]
+#[ignore = "takes minutes, about 7,000 images and some seconds for each seed: .ci/run runs it, in release"]
 fn a_crash_anywhere_keeps_all_that_was_flushed_and_leaves_a_state_that_was() {
     let mut counts = Counts::default();
     for seed in seeds() {

@@ -31,7 +31,7 @@ const START: i64 = 1_600_000_000_000;
 const RETENTION_MS: i64 = 10_000;
 
 #[test]
-#[ignore = "it takes Java and Maven"]
+#[ignore = "takes Java and Maven: .ci/run runs it where they are"]
 fn compacted_logs_are_kafkas_to_the_byte() {
     let java = Java::ready();
     let mut oracle = Oracle::start(&java);

@@ -86,7 +86,7 @@ impl<'a> Both<'a> {
 const BATCHES: [i64; 5] = [0, 3, 6, 9, 12];
 
 #[test]
-#[ignore = "needs Java and Maven: see the head of main.rs"]
+#[ignore = "takes Java and Maven: .ci/run runs it where they are"]
 fn a_tail_torn_after_a_clean_close_costs_no_other_batch() {
     let java = Java::ready();
     let (mut oracle, root) = (Oracle::start(&java), tempfile::tempdir().unwrap());
@@ -104,7 +104,7 @@ fn a_tail_torn_after_a_clean_close_costs_no_other_batch() {
 }
 
 #[test]
-#[ignore = "needs Java and Maven: see the head of main.rs"]
+#[ignore = "takes Java and Maven: .ci/run runs it where they are"]
 fn a_flipped_bit_in_a_base_offset_below_what_was_flushed_is_named_and_cuts_nothing_off() {
     let java = Java::ready();
     let (mut oracle, root) = (Oracle::start(&java), tempfile::tempdir().unwrap());
@@ -131,7 +131,7 @@ fn a_flipped_bit_in_a_base_offset_below_what_was_flushed_is_named_and_cuts_nothi
 }
 
 #[test]
-#[ignore = "needs Java and Maven: see the head of main.rs"]
+#[ignore = "takes Java and Maven: .ci/run runs it where they are"]
 fn a_smaller_index_setting_is_no_reason_not_to_open() {
     for clean in [true, false] {
         let java = Java::ready();

@@ -113,7 +113,7 @@ impl Subject for SecondKafka {
 }
 
 #[test]
-#[ignore = "needs Java and Maven: see the head of main.rs"]
+#[ignore = "takes Java and Maven: .ci/run runs it where they are"]
 fn our_log_does_what_kafkas_does() {
     let java = Java::ready();
     let mut arena = Arena::new(&java, OttlaBench);
@@ -149,7 +149,7 @@ fn scripts() -> Box<dyn Iterator<Item = (String, Script)>> {
 }
 
 #[test]
-#[ignore = "needs Java and Maven: see the head of main.rs"]
+#[ignore = "takes Java and Maven: .ci/run runs it where they are"]
 fn kafka_agrees_with_itself() {
     let java = Java::ready();
     let mut arena = Arena::new(&java, KafkaTwice::new(&java, |_, _| {}));
@@ -164,7 +164,7 @@ fn kafka_agrees_with_itself() {
 }
 
 #[test]
-#[ignore = "needs Java and Maven: see the head of main.rs"]
+#[ignore = "takes Java and Maven: .ci/run runs it where they are"]
 fn a_difference_is_found_and_its_script_made_short() {
     let java = Java::ready();
     let fault = |request: &Request, answer: &mut Answer| {

@@ -169,7 +169,7 @@ fn compare(decided: &Decided, mut after: Controller) {
 }
 
 #[test]
-#[ignore = "takes Java and Maven"]
+#[ignore = "takes Java and Maven: .ci/run runs it where they are"]
 fn a_node_starts_on_a_log_of_our_changes_and_we_go_on_with_its_own() {
     let (java, folder) = (Java::ready(), tempfile::tempdir().unwrap());
     let root = folder.path().join("data");
@@ -183,7 +183,7 @@ fn a_node_starts_on_a_log_of_our_changes_and_we_go_on_with_its_own() {
 }
 
 #[test]
-#[ignore = "takes Java and Maven"]
+#[ignore = "takes Java and Maven: .ci/run runs it where they are"]
 fn a_node_starts_on_our_snapshot_without_any_log() {
     let (java, folder) = (Java::ready(), tempfile::tempdir().unwrap());
     let root = folder.path().join("data");

@@ -112,7 +112,7 @@ fn write_script(path: &Path, text: &str) {
 }
 
 #[test]
-#[ignore = "takes Java and Maven"]
+#[ignore = "takes Java and Maven: .ci/run runs it where they are"]
 fn the_commands_of_the_page_make_a_cluster_of_a_queue() {
     let (java, folder) = (Java::ready(), tempfile::tempdir().unwrap());
     let room = Room::new(&java, folder.path());

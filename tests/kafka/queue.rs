@@ -195,7 +195,7 @@ fn there_and_back(directory: &Path, expected: &Everything) {
 }
 
 #[test]
-#[ignore = "takes Java and Maven"]
+#[ignore = "takes Java and Maven: .ci/run runs it where they are"]
 fn a_node_serves_every_record_of_a_closed_queue_and_the_queue_opens_what_it_leaves() {
     let folder = tempfile::tempdir().unwrap();
     let (ours, theirs) = (folder.path().join("ours"), folder.path().join("theirs"));
@@ -210,7 +210,7 @@ fn a_node_serves_every_record_of_a_closed_queue_and_the_queue_opens_what_it_leav
 }
 
 #[test]
-#[ignore = "takes Java and Maven"]
+#[ignore = "takes Java and Maven: .ci/run runs it where they are"]
 fn a_node_serves_every_record_of_a_queue_that_was_killed() {
     let folder = tempfile::tempdir().unwrap();
     let (ours, theirs) = (folder.path().join("ours"), folder.path().join("theirs"));

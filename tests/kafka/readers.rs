@@ -35,7 +35,7 @@ fn descriptions(codec: Codec) -> Vec<Value> {
 }
 
 #[test]
-#[ignore = "needs Java and Maven: see the head of main.rs"]
+#[ignore = "takes Java and Maven: .ci/run runs it where they are"]
 fn kafka_reads_every_record_of_the_batches_we_build() {
     let java = Java::ready();
     let folder = tempfile::tempdir().unwrap();
@@ -72,7 +72,7 @@ fn records(batch: &Value, base: &Value) -> Vec<Value> {
 }
 
 #[test]
-#[ignore = "needs Java and Maven: see the head of main.rs"]
+#[ignore = "takes Java and Maven: .ci/run runs it where they are"]
 fn we_read_every_record_of_the_batches_kafka_builds() {
     let java = Java::ready();
     let folder = tempfile::tempdir().unwrap();

@@ -133,7 +133,7 @@ fn tear_and_repair(mut writer: Writer, folder: &Path, partition: &str) -> Writer
 }
 
 #[test]
-#[ignore = "needs Java and Maven: see the head of main.rs"]
+#[ignore = "takes Java and Maven: .ci/run runs it where they are"]
 fn dump_log_segments_finds_nothing_wrong_with_what_we_write() {
     let java = Java::ready();
     let folder = tempfile::tempdir().unwrap();
@@ -157,7 +157,7 @@ fn dump_log_segments_finds_nothing_wrong_with_what_we_write() {
 }
 
 #[test]
-#[ignore = "needs Java and Maven: see the head of main.rs"]
+#[ignore = "takes Java and Maven: .ci/run runs it where they are"]
 fn a_broker_serves_what_we_write_and_goes_on_and_we_go_on_behind_it() {
     let java = Java::ready();
     let root = tempfile::tempdir().unwrap();

@@ -28,9 +28,15 @@ fn partition() -> PartitionRecord {
     }
 }
 
-fn vectors() -> Vec<(MetadataRecord, &'static str)> {
+/// A record, and the bytes it has.
+type Vector = (MetadataRecord, &'static str);
+
+fn vectors() -> Vec<Vector> {
+    [of_topics(), of_partitions(), of_brokers(), of_the_log()].concat()
+}
+
+fn of_topics() -> Vec<Vector> {
     let text = str::to_owned;
-    let ids = || vec![1];
     vec![
         (
             FeatureLevelRecord { name: text("metadata.version"), feature_level: 30, ..Default::default() }.into(),
@@ -51,6 +57,14 @@ fn vectors() -> Vec<(MetadataRecord, &'static str)> {
             .into(),
             "0104000206616c7068610f636c65616e75702e706f6c69637908636f6d7061637400",
         ),
+        (RemoveTopicRecord { topic_id: BETA, ..Default::default() }.into(), "0109006f74746c612d746f7069632d6265746100"),
+        (ClearElrRecord { topic_name: text("alpha"), ..Default::default() }.into(), "011c0006616c70686100"),
+    ]
+}
+
+fn of_partitions() -> Vec<Vector> {
+    let ids = || vec![1];
+    vec![
         (
             partition().into(),
             "010302000000016f74746c612d746f7069632d616c706802000000010200000001010100000001000000000000000002\
@@ -80,7 +94,11 @@ fn vectors() -> Vec<(MetadataRecord, &'static str)> {
             .into(),
             "010502000000016f74746c612d746f7069632d616c7068040001010104ffffffff0605020000000107050200000001",
         ),
-        (RemoveTopicRecord { topic_id: BETA, ..Default::default() }.into(), "0109006f74746c612d746f7069632d6265746100"),
+    ]
+}
+
+fn of_brokers() -> Vec<Vector> {
+    vec![
         (
             BrokerRegistrationChangeRecord { broker_id: 1, broker_epoch: 12, fenced: -1, ..Default::default() }.into(),
             "01110000000001000000000000000c010001ff",
@@ -99,7 +117,16 @@ fn vectors() -> Vec<(MetadataRecord, &'static str)> {
             ProducerIdsRecord { broker_id: 1, broker_epoch: 12, next_producer_id: 1000, ..Default::default() }.into(),
             "010f0000000001000000000000000c00000000000003e800",
         ),
-        (ClearElrRecord { topic_name: text("alpha"), ..Default::default() }.into(), "011c0006616c70686100"),
+        (
+            UnregisterBrokerRecord { broker_id: 1, broker_epoch: 12, ..Default::default() }.into(),
+            "01010000000001000000000000000c00",
+        ),
+    ]
+}
+
+fn of_the_log() -> Vec<Vector> {
+    let text = str::to_owned;
+    vec![
         (NoOpRecord::default().into(), "01140000"),
         (EndTransactionRecord::default().into(), "01180000"),
         (
@@ -107,10 +134,6 @@ fn vectors() -> Vec<(MetadataRecord, &'static str)> {
             "01170001001212426f6f747374726170207265636f726473",
         ),
         (AbortTransactionRecord { reason: Some(text("x")), ..Default::default() }.into(), "0119000100020278"),
-        (
-            UnregisterBrokerRecord { broker_id: 1, broker_epoch: 12, ..Default::default() }.into(),
-            "01010000000001000000000000000c00",
-        ),
     ]
 }
 
@@ -190,7 +213,7 @@ fn an_old_version_is_written_anew() {
 
 #[test]
 fn a_version_of_the_future_is_read_as_the_newest() {
-    assert_eq!(decoded("01020906616c7068616f74746c612d746f7069632d616c706800"), vectors()[1].0);
+    assert_eq!(decoded("01020906616c7068616f74746c612d746f7069632d616c706800"), of_topics()[1].0);
 }
 
 #[test]
