@@ -90,7 +90,6 @@ impl Broker {
                 Pending::Produce(_)
                 | Pending::ListOffsets(_)
                 | Pending::Fetch(_)
-                | Pending::FetchToBe
                 | Pending::OffsetCommit(_)
                 | Pending::DeleteRecords(_),
             )

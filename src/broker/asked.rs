@@ -21,8 +21,6 @@ pub(super) enum Pending {
     Produce(Gather<TopicPartition, Produced>),
     ListOffsets(Gather<TopicPartition, Option<ListedOffset>>),
     Fetch(FetchPending),
-    /// A fetch that is being looked at just now.
-    FetchToBe,
     CreateTopics(Gather<TopicName, CreatedTopic>),
     DeleteTopics(Gather<TopicRef, ()>),
     CreatePartitions(Gather<TopicName, ()>),
@@ -90,13 +88,23 @@ impl Asked {
         self.keys.contains_key(&id)
     }
 
+    /// A number for a request.
+    pub(super) fn next_key(&mut self) -> Key {
+        self.last += 1;
+        Key(self.last)
+    }
+
     /// A number for a request, which is pending from now on.
     pub(super) fn pend(&mut self, id: RequestId, pending: Pending) -> Key {
-        self.last += 1;
-        let key = Key(self.last);
+        let key = self.next_key();
+        self.put(key, id, pending);
+        key
+    }
+
+    /// The request of this number is pending, from now on or again.
+    pub(super) fn put(&mut self, key: Key, id: RequestId, pending: Pending) {
         self.keys.insert(id, key);
         self.requests.insert(key, (id, pending));
-        key
     }
 
     pub(super) fn key(&self, id: RequestId) -> Option<Key> {

@@ -48,9 +48,9 @@ impl Broker {
         if is_enough(&fetch, &look) || deadline <= now {
             return self.respond(id, Response::Fetch(look.answers));
         }
-        let key = self.asked.pend(id, Pending::FetchToBe);
+        let key = self.asked.next_key();
         let timer = self.wheel.insert(deadline, Due::Fetch(key));
-        self.wait_or_serve(now, key, FetchPending { fetch, deadline, timer }, look);
+        self.wait_or_serve(now, (key, id), FetchPending { fetch, deadline, timer }, look);
     }
 
     /// One of the partitions where a fetch waits has more, or something to say.
@@ -62,31 +62,24 @@ impl Broker {
 
     /// Looks again for a fetch that was woken, or whose time is over.
     pub(super) fn retry(&mut self, now: Instant, key: Key) {
-        let Some(pending) = self.asked.pending_mut(key) else { return };
-        if !matches!(pending, Pending::Fetch(_)) {
+        if !matches!(self.asked.pending(key), Some(Pending::Fetch(_))) {
             return;
         }
-        let Pending::Fetch(pending) = std::mem::replace(pending, Pending::FetchToBe) else { return };
+        let Some((id, Pending::Fetch(pending))) = self.asked.take(key) else { return };
         self.unpark(key);
         let look = self.look(&pending.fetch);
-        self.wait_or_serve(now, key, pending, look);
+        self.wait_or_serve(now, (key, id), pending, look);
     }
 
     /// Answers if there is enough, or the time is over, or a partition says that there is more than fits; else it waits.
-    fn wait_or_serve(&mut self, now: Instant, key: Key, pending: FetchPending, look: Look) {
+    fn wait_or_serve(&mut self, now: Instant, (key, id): (Key, RequestId), pending: FetchPending, look: Look) {
         let is_over = pending.deadline <= now;
-        if !is_enough(&pending.fetch, &look)
-            && !is_over
-            && self.park(now, key, &pending.fetch, &look) == Parked::Waits
-            && let Some(slot) = self.asked.pending_mut(key)
+        if !is_enough(&pending.fetch, &look) && !is_over && self.park(now, key, &pending.fetch, &look) == Parked::Waits
         {
-            *slot = Pending::Fetch(pending);
-            return;
+            return self.asked.put(key, id, Pending::Fetch(pending));
         }
         self.drop_fetch(key, &pending);
-        if let Some((id, _)) = self.asked.take(key) {
-            self.respond(id, Response::Fetch(look.answers));
-        }
+        self.respond(id, Response::Fetch(look.answers));
     }
 
     /// Nobody waits for the fetch any more.

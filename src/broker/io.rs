@@ -3,10 +3,10 @@
 use crate::controller::{AdoptRefusal, Adopted, Found, Opened, Uuid};
 use crate::coordinator::Skipped;
 use crate::id::{TopicId, TopicPartition};
-use crate::log::{self, FileId, FlushedMark, Isolation, Log, LogConfig, OpFailure, OpSeq, Span, SpanFacts, SyncId};
+use crate::log::{FileId, Isolation, Log, LogConfig, OpFailure, OpSeq, Span, SpanFacts, SyncId};
 use crate::message::{ListedOffset, Request, RequestError, Response};
 use crate::offset::Offset;
-use crate::partition::{LeadError, PartitionConfig, PartitionFacts, Reign, StopReason, TimeSearch, Waiter};
+use crate::partition::{DiskWish, LeadError, PartitionConfig, PartitionFacts, Reign, StopReason, TimeSearch, Waiter};
 use crate::record::{Batch, Checked, Entry};
 use crate::time::Timestamp;
 
@@ -238,24 +238,6 @@ pub enum NotHosted {
     /// It is here already.
     #[error("the partition is here already")]
     Twice,
-}
-
-/// What to do to the files of one partition; see [`partition::Effect`](crate::partition::Effect), which says it in full.
-#[derive(Clone, Debug)]
-pub enum DiskWish {
-    /// An op, a flush or a removal.
-    Log(log::Effect),
-    /// Space.
-    Reserve {
-        /// Which file.
-        file: FileId,
-        /// How long it is about to become.
-        needed: u32,
-        /// How much would be good to have.
-        wanted: u32,
-    },
-    /// A flushed mark, to be durable before what comes out behind it.
-    Mark(Box<FlushedMark>),
 }
 
 /// What has come of a [`DiskWish`].

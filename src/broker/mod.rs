@@ -27,8 +27,9 @@ pub(crate) mod settings;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+pub use crate::partition::DiskWish;
 pub use control::ControlRole;
-pub use io::{Body, DiskReport, DiskWish, FileRead, Host, Input, NotHosted, Opening, Output, RequestId};
+pub use io::{Body, DiskReport, FileRead, Host, Input, NotHosted, Opening, Output, RequestId};
 
 use asked::{Asked, Key, Pending, Wait};
 use control::{Control, Job, Task};
@@ -333,15 +334,12 @@ impl Broker {
     fn carry(&mut self, partition: &TopicPartition) {
         let mut effects = std::mem::take(&mut self.effects);
         for effect in effects.drain(..) {
-            let disk = |wish| Output::Disk { partition: partition.clone(), wish };
             match effect {
-                Effect::Disk(effect) => self.outputs.push_back(disk(DiskWish::Log(effect))),
-                Effect::Reserve { file, needed, wanted } => {
-                    self.outputs.push_back(disk(DiskWish::Reserve { file, needed, wanted }));
-                }
-                Effect::Mark(mark) => {
-                    self.outputs.push_back(disk(DiskWish::Mark(mark)));
-                    self.marks.ask(partition);
+                Effect::Disk(wish) => {
+                    if matches!(wish, DiskWish::Mark(_)) {
+                        self.marks.ask(partition);
+                    }
+                    self.outputs.push_back(Output::Disk { partition: partition.clone(), wish });
                 }
                 Effect::Produced { waiter, result } => self.on_produced(waiter, result),
                 Effect::Fetched { waiter, .. } => self.on_fetched(waiter),

@@ -93,7 +93,7 @@ impl Broker {
             Some(Pending::CreatePartitions(gather) | Pending::AlterConfigs(gather)) => gather.is_complete(),
             Some(Pending::OffsetCommit(gather)) => gather.is_complete(),
             Some(Pending::DeleteRecords(gather)) => gather.is_complete(),
-            Some(Pending::Fetch(_) | Pending::FetchToBe | Pending::InitProducerId) | None => false,
+            Some(Pending::Fetch(_) | Pending::InitProducerId) | None => false,
         };
         if !is_complete {
             return;
@@ -108,7 +108,7 @@ impl Broker {
             Pending::AlterConfigs(gather) => Response::AlterConfigs(gather.finish()),
             Pending::OffsetCommit(gather) => Response::OffsetCommit(gather.finish()),
             Pending::DeleteRecords(gather) => Response::DeleteRecords(gather.finish()),
-            Pending::Fetch(_) | Pending::FetchToBe | Pending::InitProducerId => return,
+            Pending::Fetch(_) | Pending::InitProducerId => return,
         };
         self.outputs.push_back(Output::Respond { id, response });
     }

@@ -29,7 +29,7 @@ mod room;
 mod upkeep;
 mod waits;
 
-pub use effect::Effect;
+pub use effect::{DiskWish, Effect};
 pub use facts::{
     Acks, Durability, EpochError, Found, LeadError, PartitionConfig, PartitionFacts, Reign, StopReason, Waiter,
 };
@@ -62,7 +62,7 @@ pub struct Partition {
     unsettled: bool,
     /// A reign whose beginning the log does not know yet.
     unnoted: Option<LeaderEpoch>,
-    /// Up to where the last [`Effect::Mark`] says that all is on disk, or an earlier life of the log did.
+    /// Up to where the last [`DiskWish::Mark`] says that all is on disk, or an earlier life of the log did.
     marked_end: Offset,
     held: Held,
     room: Room,
@@ -245,7 +245,7 @@ impl Partition {
 
     fn with_log<T>(&mut self, out: &mut Vec<Effect>, step: impl FnOnce(&mut Log, &mut Vec<log::Effect>) -> T) -> T {
         let answer = step(&mut self.log, &mut self.effects);
-        out.extend(self.effects.drain(..).map(Effect::Disk));
+        out.extend(self.effects.drain(..).map(Effect::from));
         answer
     }
 

@@ -5,7 +5,7 @@
 //! front of it. So an entry that rots may seem to begin anywhere behind the mark, and what is flushed must not lie there.
 
 use crate::log::{Closing, FlushedMark};
-use crate::partition::{Effect, Partition};
+use crate::partition::{DiskWish, Effect, Partition};
 
 impl Partition {
     /// Notes in the log that the reign begins, if that is still to be done. What an opening has found was acknowledged in an
@@ -40,6 +40,6 @@ impl Partition {
     /// Makes this mark durable.
     pub(super) fn mark(&mut self, mark: FlushedMark, out: &mut Vec<Effect>) {
         self.marked_end = mark.offset;
-        out.push(Effect::Mark(Box::new(mark)));
+        out.push(Effect::Disk(DiskWish::Mark(Box::new(mark))));
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::log::{FileId, OpFailure};
 use crate::partition::produce_error::ProduceError;
-use crate::partition::{Effect, Partition};
+use crate::partition::{DiskWish, Effect, Partition};
 
 /// How much space is asked for at least, and at most, beyond what is needed.
 const AHEAD_BYTES_MIN: u32 = 64 << 10;
@@ -89,7 +89,7 @@ impl Partition {
         let ahead = needed.clamp(AHEAD_BYTES_MIN, AHEAD_BYTES_MAX);
         let wanted = needed.saturating_add(ahead).min(self.log.config().segment_bytes.max(needed));
         self.room.wish = Wish::Asked;
-        out.push(Effect::Reserve { file, needed, wanted });
+        out.push(Effect::Disk(DiskWish::Reserve { file, needed, wanted }));
     }
 }
 

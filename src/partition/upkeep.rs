@@ -67,7 +67,7 @@ pub enum CompactError {
 impl Partition {
     /// Lets the log begin at a later offset (semantics 5.7), and answers where it begins. An offset in front of that changes
     /// nothing. Segments that lie in front of it go with the next [`retain`](Self::retain). It is so after a crash too once
-    /// the [`Effect::Mark`] that this leaves is performed.
+    /// the [`DiskWish::Mark`](crate::partition::DiskWish::Mark) that this leaves is performed.
     ///
     /// # Errors
     ///
@@ -186,7 +186,7 @@ impl Partition {
         if is_changed {
             self.mark(self.log.mark(Closing::Open), out);
         }
-        out.extend(effects.into_iter().map(Effect::Disk));
+        out.extend(effects.into_iter().map(Effect::from));
         Ok(answer)
     }
 

@@ -7,8 +7,8 @@ use ottla::log::{
 };
 use ottla::offset::Offset;
 use ottla::partition::{
-    Acks, Durability, Effect, Fetch, Fetched, Found, Partition, PartitionConfig, PartitionFacts, PartitionFetchError,
-    Produce, ProduceError, Reign, Waiter,
+    Acks, DiskWish, Durability, Effect, Fetch, Fetched, Found, Partition, PartitionConfig, PartitionFacts,
+    PartitionFetchError, Produce, ProduceError, Reign, Waiter,
 };
 use ottla::record::{Batch, Origin, Rules};
 use ottla::time::Instant;
@@ -75,7 +75,7 @@ impl Node {
         let mut effects = Vec::new();
         let log = Log::new(log, Offset::ZERO, NOW, &mut effects).unwrap();
         let mut node = Self::lead(log, config, reign);
-        node.out.splice(0..0, effects.into_iter().map(Effect::Disk));
+        node.out.splice(0..0, effects.into_iter().map(Effect::from));
         let (file, len) = (node.partition.log().active_segment().files.log, 1 << 20);
         node.partition.reserved(file, len, &mut node.out);
         node.settle();
@@ -222,17 +222,17 @@ impl Node {
     pub(crate) fn take(&mut self) {
         for effect in std::mem::take(&mut self.out) {
             match effect {
-                Effect::Disk(DiskEffect::Op(seq, DiskOp::Reserve { .. })) => panic!("{seq:?}"),
-                Effect::Disk(DiskEffect::Op(seq, op)) => {
+                Effect::Disk(DiskWish::Log(DiskEffect::Op(seq, DiskOp::Reserve { .. }))) => panic!("{seq:?}"),
+                Effect::Disk(DiskWish::Log(DiskEffect::Op(seq, op))) => {
                     self.ops.push(seq);
                     if matches!(op, DiskOp::Replace { name: FileName::LeaderEpochs, .. }) {
                         self.noted.push(Noted::Reigns);
                     }
                 }
-                Effect::Disk(DiskEffect::Sync(sync)) => self.syncs.push(sync.id),
-                Effect::Disk(DiskEffect::Remove(_)) => {}
-                Effect::Mark(mark) => self.noted.push(Noted::Mark(mark.offset.get())),
-                Effect::Reserve { file, wanted, .. } => self.reserves.push((file, wanted)),
+                Effect::Disk(DiskWish::Log(DiskEffect::Sync(sync))) => self.syncs.push(sync.id),
+                Effect::Disk(DiskWish::Log(DiskEffect::Remove(_))) => {}
+                Effect::Disk(DiskWish::Mark(mark)) => self.noted.push(Noted::Mark(mark.offset.get())),
+                Effect::Disk(DiskWish::Reserve { file, wanted, .. }) => self.reserves.push((file, wanted)),
                 Effect::Produced { waiter, result } => self.answers.push((waiter.0, Answer::Produced(result))),
                 Effect::Fetched { waiter, answer } => self.answers.push((waiter.0, Answer::Fetched(answer))),
                 Effect::Refused { error, .. } => self.refused.push(error),

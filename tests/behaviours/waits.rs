@@ -7,7 +7,7 @@ use ottla::log::{
 };
 use ottla::offset::Offset;
 use ottla::partition::{
-    Acks, CompactError, DeleteRecordsError, DeleteTo, Durability, Effect, EpochError, Found, ListOffsets,
+    Acks, CompactError, DeleteRecordsError, DeleteTo, DiskWish, Durability, Effect, EpochError, Found, ListOffsets,
     ListOffsetsError, ListedOffset, OffsetSpec, Partition, PartitionConfig, PartitionFacts, PartitionFetchError,
     ProduceError, Reached, StopReason,
 };
@@ -110,7 +110,7 @@ fn a_stalled_log_keeps_who_waits_until_there_is_space() {
 fn unprepared(found: Found) -> (Partition, Vec<Effect>) {
     let mut effects = Vec::new();
     let log = Log::new(LogConfig::default(), Offset::ZERO, NOW, &mut effects).unwrap();
-    let mut out: Vec<Effect> = effects.into_iter().map(Effect::Disk).collect();
+    let mut out: Vec<Effect> = effects.into_iter().map(Effect::from).collect();
     let facts = PartitionFacts { found, ..facts() };
     let partition = Partition::lead(log, facts, reign(0), PartitionConfig::default(), &mut out).unwrap();
     (partition, out)
@@ -125,7 +125,7 @@ fn node_of(found: Found) -> Node {
 
 fn reserve_of(out: &[Effect]) -> Option<(log::FileId, u32, u32)> {
     out.iter().find_map(|effect| {
-        let Effect::Reserve { file, needed, wanted } = effect else { return None };
+        let Effect::Disk(DiskWish::Reserve { file, needed, wanted }) = effect else { return None };
         Some((*file, *needed, *wanted))
     })
 }
@@ -220,7 +220,7 @@ fn where_a_reign_begins_is_noted_once_what_an_opening_has_found_is_on_disk_and_m
     node.noted.clear();
     let facts = PartitionFacts { found: Found::Unsettled, ..facts() };
     let config = PartitionConfig::default();
-    node.out.extend(effects.into_iter().map(Effect::Disk));
+    node.out.extend(effects.into_iter().map(Effect::from));
     node.partition = Partition::lead(log, facts, reign(1), config, &mut node.out).unwrap();
     let (file, len) = (node.partition.log().active_segment().files.log, 1 << 20);
     node.partition.reserved(file, len, &mut node.out);
@@ -354,9 +354,11 @@ fn a_reader_whose_offset_is_deleted_is_told_both_ends_at_once() {
     assert_eq!(node.partition.delete_records(DeleteTo::Offset(at(3)), &mut node.out), Ok(at(3)));
     assert!(node.fetched(reader).is_none());
     assert_eq!(node.partition.delete_records(DeleteTo::HighWatermark, &mut node.out), Ok(at(5)));
-    let marked =
-        node.out.iter().position(|effect| matches!(effect, Effect::Mark(mark) if mark.log_start_offset == at(5)));
-    let changed = node.out.iter().rposition(|effect| matches!(effect, Effect::Disk(_)));
+    let marked = node
+        .out
+        .iter()
+        .position(|effect| matches!(effect, Effect::Disk(DiskWish::Mark(mark)) if mark.log_start_offset == at(5)));
+    let changed = node.out.iter().rposition(|effect| matches!(effect, Effect::Disk(DiskWish::Log(_))));
     assert!(marked.is_some() && (changed.is_none() || marked < changed), "the mark comes first");
     node.take();
     let (requested, ends) = (at(3), at(5));
@@ -621,8 +623,10 @@ fn a_compacted_segment_takes_its_place_behind_a_mark_that_does_not_need_the_old_
     let inputs = segments.iter().map(|segment| (segment.base_offset, segment.files.log)).collect();
     let replacement = Replacement { inputs, output };
     node.partition.replace(replacement.clone(), &mut node.out).unwrap();
-    let mark = node.out.iter().position(|effect| matches!(effect, Effect::Mark(mark) if mark.segment > at(0)));
-    let is_swap = |effect: &Effect| matches!(effect, Effect::Disk(log::Effect::Op(_, DiskOp::Swap { .. })));
+    let mark =
+        node.out.iter().position(|effect| matches!(effect, Effect::Disk(DiskWish::Mark(mark)) if mark.segment > at(0)));
+    let is_swap =
+        |effect: &Effect| matches!(effect, Effect::Disk(DiskWish::Log(log::Effect::Op(_, DiskOp::Swap { .. }))));
     let swap = node.out.iter().position(is_swap);
     assert!(mark.is_some() && mark < swap, "{:?}", node.out);
     node.settle();

@@ -17,8 +17,8 @@ use ottla::log::{
 };
 use ottla::offset::Offset;
 use ottla::partition::{
-    Acks, DeleteTo, Durability, Effect, Fetch, Fetched, Found, ListOffsets, ListedOffset, OffsetSpec, Partition,
-    PartitionConfig, PartitionFacts, Produce, ProduceError, Reached, Reign, StopReason, Waiter,
+    Acks, DeleteTo, DiskWish, Durability, Effect, Fetch, Fetched, Found, ListOffsets, ListedOffset, OffsetSpec,
+    Partition, PartitionConfig, PartitionFacts, Produce, ProduceError, Reached, Reign, StopReason, Waiter,
 };
 use ottla::record::{
     Batch, BatchBuilder, Codec, NewRecord, Origin, ProducerStamp, Rules, TransactionMarker, TransactionResult,
@@ -125,7 +125,7 @@ impl World {
         let found = if has(6) { Found::Unsettled } else { Found::Whole };
         let mut effects = Vec::new();
         let log = Log::new(config, Offset::ZERO, Timestamp::from_millis(NOW), &mut effects).expect("sound settings");
-        let mut out: Vec<Effect> = effects.into_iter().map(Effect::Disk).collect();
+        let mut out: Vec<Effect> = effects.into_iter().map(Effect::from).collect();
         let partition = TopicPartition::parse("t-0").expect("a name");
         let facts = PartitionFacts { partition, topic_id: None, broker: THIS, found };
         let config = PartitionConfig { durability, ..PartitionConfig::default() };
@@ -486,22 +486,22 @@ impl World {
     fn take_effects(&mut self) {
         for effect in std::mem::take(&mut self.out) {
             match effect {
-                Effect::Disk(log::Effect::Op(seq, op)) => {
+                Effect::Disk(DiskWish::Log(log::Effect::Op(seq, op))) => {
                     self.note(&op);
                     self.lanes.push_back(Lane::Op(seq, op));
                 }
-                Effect::Disk(log::Effect::Sync(sync)) => {
+                Effect::Disk(DiskWish::Log(log::Effect::Sync(sync))) => {
                     assert!(sync.files.iter().all(|file| self.files.contains_key(file)), "{sync:?} is not there yet");
                     assert!(self.partition.log().written().get() <= self.written);
                     assert!(self.sync.replace((sync, self.written)).is_none(), "two flushes at a time");
                 }
-                Effect::Disk(log::Effect::Remove(remove)) => {
+                Effect::Disk(DiskWish::Log(log::Effect::Remove(remove))) => {
                     if let FileName::Log(base) = remove.name {
                         assert!(base.get() < self.marked_start, "the segment at {base} goes, and no mark says so");
                     }
                 }
-                Effect::Mark(mark) => self.marked_start = mark.log_start_offset.get(),
-                Effect::Reserve { file, needed, wanted } => {
+                Effect::Disk(DiskWish::Mark(mark)) => self.marked_start = mark.log_start_offset.get(),
+                Effect::Disk(DiskWish::Reserve { file, needed, wanted }) => {
                     assert!(needed <= wanted);
                     self.lanes.push_back(Lane::Reserve { file, needed, wanted });
                 }
