@@ -1,32 +1,18 @@
-//! The controller's part of a node: one change of metadata at a time is decided, appended and committed, and what follows
-//! from it is carried on.
+//! The controller, and what it has to do: which task is next, and what is decided about it.
 //!
-//! - Always true: a change is decided when all in front of it are committed, so it is replayed into what it was decided
-//!   against; whoever asked for it is answered when it is committed, and, for new partitions, when they can be used, which
-//!   holds up nobody behind it.
+//! - Always true: one task is current at a time; what its changes need first is decided in front of it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::broker::asked::Key;
-use crate::broker::errors::stopped;
-use crate::broker::io::{Opening, Output};
-use crate::broker::refuse::{no_controller, unknown_partition};
-use crate::broker::{Broker, settings};
-use crate::controller::{
-    AdoptRefusal, Adopted, Adoption, Change, Controller, Draw, Found, METADATA_TOPIC, Opened, PartitionState,
-};
+use crate::broker::io::Opening;
+use crate::controller::{AdoptRefusal, Adopted, Adoption, Change, Controller, Draw, Found, METADATA_TOPIC, Opened};
 use crate::coordinator::CoordinatorConfig;
 use crate::id::{BrokerId, ProducerId, TopicName, TopicPartition};
-use crate::log::Appended;
-use crate::message::{
-    ConfigChange, CreatedTopic, ErrorCode, MorePartitions, NewTopic, RequestError, TopicConfig, TopicRef, Trial,
-};
-use crate::partition::{self, Durability, ProduceError, Reign, StopReason, Waiter};
-use crate::record::{Batch, Origin, Rules};
-use crate::time::{Instant, Timestamp};
-
-/// How many tasks that are done at once one input takes.
-const TASKS_MAX: usize = 64;
+use crate::message::{ConfigChange, CreatedTopic, ErrorCode, MorePartitions, NewTopic, RequestError, TopicRef, Trial};
+use crate::partition::Waiter;
+use crate::record::Batch;
+use crate::time::Timestamp;
 
 /// What makes a node the controller too.
 #[derive(Clone, Debug)]
@@ -47,21 +33,21 @@ pub struct ControlRole {
 #[derive(Debug)]
 pub(super) struct Control {
     pub(super) role: ControlRole,
-    metadata: TopicPartition,
-    tasks: VecDeque<Task>,
-    current: Option<Current>,
+    pub(super) metadata: TopicPartition,
+    pub(super) tasks: VecDeque<Task>,
+    pub(super) current: Option<Current>,
     /// What is committed and waits for partitions to be there.
-    opening: Vec<Waiting>,
+    pub(super) opening: Vec<Waiting>,
     /// Partitions that are to be made once older ones of the same name are released.
-    blocked: BTreeMap<TopicPartition, Opening>,
+    pub(super) blocked: BTreeMap<TopicPartition, Opening>,
     /// Producer ids that this node may give.
-    ids: std::ops::Range<i64>,
+    pub(super) ids: std::ops::Range<i64>,
     /// What the last adoption has come to, until it is committed.
-    adopted: (Vec<Adopted>, Vec<(TopicPartition, AdoptRefusal)>),
+    pub(super) adopted: (Vec<Adopted>, Vec<(TopicPartition, AdoptRefusal)>),
     /// The largest producer id that is known to be in use.
     id_in_use: Option<ProducerId>,
     /// What of the metadata's log is not known: nothing more is decided.
-    halted: Option<RequestError>,
+    pub(super) halted: Option<RequestError>,
 }
 
 /// One thing to be decided.
@@ -88,21 +74,21 @@ pub(super) enum Job {
 
 /// What is being done.
 #[derive(Debug)]
-struct Current {
-    task: Task,
+pub(super) struct Current {
+    pub(super) task: Task,
     /// Changes that come behind the one that is being appended.
-    rest: VecDeque<Change>,
-    appending: Option<(Waiter, Batch)>,
+    pub(super) rest: VecDeque<Change>,
+    pub(super) appending: Option<(Waiter, Batch)>,
     /// Which topic it is about, and which partitions it had before.
-    topic: Option<(TopicName, BTreeSet<u32>)>,
+    pub(super) topic: Option<(TopicName, BTreeSet<u32>)>,
 }
 
 /// What is done but for partitions that are to be opened.
 #[derive(Debug)]
-struct Waiting {
-    task: Task,
-    partitions: BTreeSet<TopicPartition>,
-    failed: Option<RequestError>,
+pub(super) struct Waiting {
+    pub(super) task: Task,
+    pub(super) partitions: BTreeSet<TopicPartition>,
+    pub(super) failed: Option<RequestError>,
 }
 
 impl Control {
@@ -127,7 +113,7 @@ impl Control {
         }
     }
 
-    fn decide(&mut self, job: &Job) -> Result<Vec<Change>, RequestError> {
+    pub(super) fn decide(&mut self, job: &Job) -> Result<Vec<Change>, RequestError> {
         let ControlRole { controller, draw, broker, .. } = &mut self.role;
         let refused = |code: ErrorCode, error: &dyn std::fmt::Display| RequestError::because(code, error);
         match job {
@@ -195,7 +181,7 @@ impl Control {
     }
 
     /// Decides without drawing anything.
-    fn try_out(&mut self, job: &Job) -> Result<Vec<Change>, RequestError> {
+    pub(super) fn try_out(&mut self, job: &Job) -> Result<Vec<Change>, RequestError> {
         let draw = self.role.draw.clone();
         let decided = self.decide(job);
         self.role.draw = draw;
@@ -208,7 +194,7 @@ impl Control {
     }
 
     /// Which topic a job is about, and which partitions it has before it is done.
-    fn topic_of(&self, job: &Job) -> Option<(TopicName, BTreeSet<u32>)> {
+    pub(super) fn topic_of(&self, job: &Job) -> Option<(TopicName, BTreeSet<u32>)> {
         let image = self.role.controller.image();
         let name = match job {
             Job::Create(topic) => topic.name.clone(),
@@ -222,7 +208,7 @@ impl Control {
     }
 
     /// The next task; in front of any other that which the log of metadata needs first.
-    fn next_task(&mut self) -> Option<Task> {
+    pub(super) fn next_task(&mut self) -> Option<Task> {
         let task = self.tasks.pop_front()?;
         if matches!(task.job, Job::Start) || self.role.controller.decide_start().is_empty() {
             return Some(task);
@@ -230,262 +216,5 @@ impl Control {
         let start = Task { date: task.date, asker: None, trial: Trial::Do, job: Job::Start };
         self.tasks.push_front(task);
         Some(start)
-    }
-}
-
-impl Broker {
-    pub(super) fn ask_controller(&mut self, now: Instant, task: Task) {
-        match &mut self.control {
-            Some(control) => {
-                control.tasks.push_back(task);
-                self.control_on(now);
-            }
-            None => self.end_task(task, Err(no_controller())),
-        }
-    }
-
-    /// Goes on with the next tasks, unless one is under way. At most so many that are done at once.
-    pub(super) fn control_on(&mut self, now: Instant) {
-        for _ in 0..TASKS_MAX {
-            let Some(control) = self.control.as_mut().filter(|control| control.current.is_none()) else { return };
-            let Some(task) = control.next_task() else { return };
-            let topic = control.topic_of(&task.job);
-            let decided = match control.halted.clone() {
-                Some(error) => Err(error),
-                None if task.trial == Trial::ValidateOnly => control.try_out(&task.job),
-                None => control.decide(&task.job),
-            };
-            match decided {
-                Err(error) => self.end_task(task, Err(error)),
-                Ok(_) if task.trial == Trial::ValidateOnly => self.end_task(task, Ok(())),
-                Ok(changes) => {
-                    let rest = changes.into_iter().filter(|change| !change.is_empty()).collect();
-                    control.current = Some(Current { task, rest, appending: None, topic });
-                    self.append_next(now);
-                }
-            }
-        }
-        self.outputs.push_back(Output::Again);
-    }
-
-    /// Appends the next change of the task, or goes on to what follows from those that are committed.
-    fn append_next(&mut self, now: Instant) {
-        let waiter = self.asked.number();
-        let Some(control) = &mut self.control else { return };
-        let Some(current) = &mut control.current else { return };
-        let Some(change) = current.rest.pop_front() else { return self.on_changed(now) };
-        let Some(host) = self.hosts.get_mut(&control.metadata) else {
-            let why = "the partition of metadata is not on this node";
-            return self.give_up_task(RequestError::because(ErrorCode::NotController, why));
-        };
-        let rules = Rules { origin: Origin::Coordinator, max_batch_bytes: u32::MAX, ..Rules::default() };
-        let checked = change.to_batch(current.task.date).map_err(|error| error.to_string());
-        let checked =
-            checked.and_then(|batch| batch.check(&rules, current.task.date).map_err(|error| error.to_string()));
-        let batch = match checked {
-            Ok(batch) => batch,
-            Err(why) => return self.give_up_task(RequestError::because(ErrorCode::UnknownServerError, why)),
-        };
-        current.appending = Some((waiter, batch.batch().clone()));
-        let produce = partition::Produce {
-            waiter,
-            batch,
-            acks: partition::Acks::All,
-            durability: Durability::Flushed,
-            deadline: None,
-            expected_offset: None,
-            leader_epoch: None,
-        };
-        let (date, metadata) = (current.task.date, control.metadata.clone());
-        host.produce(now, date, produce, &mut self.effects);
-        self.carry(&metadata);
-    }
-
-    /// Takes the answer to an append of metadata; gives it back if it is to another.
-    pub(super) fn on_metadata(
-        &mut self,
-        waiter: Waiter,
-        result: Result<Appended, ProduceError>,
-    ) -> Option<Result<Appended, ProduceError>> {
-        let current = self.control.as_mut().and_then(|control| control.current.as_mut());
-        let appending = current.and_then(|current| current.appending.take_if(|(own, _)| *own == waiter));
-        let Some((_, batch)) = appending else { return Some(result) };
-        match result {
-            Ok(appended) => self.on_metadata_committed(&batch, appended),
-            Err(error) => {
-                let Some(control) = &mut self.control else { return None };
-                let refused = super::errors::produce(&control.metadata, &error);
-                if error.unfinished().is_some() {
-                    control.halted = Some(refused.clone());
-                }
-                self.give_up_task(refused);
-            }
-        }
-        None
-    }
-
-    fn on_metadata_committed(&mut self, batch: &Batch, appended: Appended) {
-        let Some(control) = &mut self.control else { return };
-        let epoch = self.hosts.get(&control.metadata).and_then(|host| host.leader_epoch());
-        let replayed = batch
-            .stamped(appended.base_offset, epoch)
-            .map_err(|error| error.to_string())
-            .and_then(|batch| control.role.controller.on_appended(&batch.into()).map_err(|error| error.to_string()));
-        match replayed {
-            Ok(()) => {
-                control.role.controller.on_committed(appended.last_offset.advance(1));
-                self.committed = true;
-            }
-            Err(why) => {
-                let halted = RequestError::because(ErrorCode::UnknownServerError, why);
-                control.halted = Some(halted.clone());
-                self.give_up_task(halted);
-            }
-        }
-    }
-
-    /// Goes on after a change was committed: not from within the partition's answer.
-    pub(super) fn control_committed(&mut self, now: Instant) {
-        while std::mem::take(&mut self.committed) {
-            self.append_next(now);
-        }
-        self.control_on(now);
-    }
-
-    /// All changes of the task are committed: what follows from them.
-    fn on_changed(&mut self, now: Instant) {
-        let Some(control) = &mut self.control else { return };
-        let Some(Current { task, topic, .. }) = control.current.take() else { return };
-        let image = control.role.controller.image().clone();
-        let Some((name, before)) = topic else { return self.end_task(task, Ok(())) };
-        let Some(topic) = image.topic(&name) else {
-            self.delete_all(&name, &before);
-            self.forget_offsets(now, task.date, &name);
-            return self.end_task(task, Ok(()));
-        };
-        let pairs = image.topic_config(&name).cloned().unwrap_or_default();
-        let (config, _) = TopicConfig::read_pairs(&pairs);
-        let (log, partition_config) = (settings::log_config(&config), settings::partition_config(&config));
-        let own = control.role.broker;
-        let mut partitions = BTreeSet::new();
-        for (number, state) in topic.partitions().filter(|(_, state)| state.leader == Some(own)) {
-            let Ok(partition) = TopicPartition::new(name.clone(), number) else { continue };
-            if before.contains(&number) {
-                self.with_host(&partition, |host, effects| {
-                    // Settings that the controller has checked make sense to the log too; if not, the old ones stay.
-                    let _ = host.configure(partition_config, log.clone(), effects);
-                });
-                continue;
-            }
-            partitions.insert(partition.clone());
-            let (topic_id, directory) = (topic.id(), state.directory_of(own));
-            let (log, config) = (log.clone(), partition_config);
-            self.open(Opening { partition, topic_id, directory, log, config, reign: reign(state) });
-        }
-        self.wait_for(task, partitions);
-    }
-
-    /// Has a partition made, as soon as there is no older one of its name.
-    fn open(&mut self, opening: Opening) {
-        if !self.hosts.contains_key(&opening.partition) {
-            return self.outputs.push_back(Output::Open(Box::new(opening)));
-        }
-        if let Some(control) = &mut self.control {
-            control.blocked.insert(opening.partition.clone(), opening);
-        }
-    }
-
-    /// The name of a partition is free.
-    pub(super) fn on_released(&mut self, partition: &TopicPartition) {
-        let blocked = self.control.as_mut().and_then(|control| control.blocked.remove(partition));
-        if let Some(opening) = blocked {
-            self.outputs.push_back(Output::Open(Box::new(opening)));
-        }
-    }
-
-    fn delete_all(&mut self, name: &TopicName, before: &BTreeSet<u32>) {
-        for number in before {
-            let Ok(partition) = TopicPartition::new(name.clone(), *number) else { continue };
-            self.on_stop(&partition, StopReason::Deleted);
-            self.on_opened(&partition, Some(&stopped(StopReason::Deleted)));
-            self.outputs.push_back(Output::Delete(partition));
-        }
-    }
-
-    fn wait_for(&mut self, task: Task, partitions: BTreeSet<TopicPartition>) {
-        if partitions.is_empty() {
-            return self.end_task(task, Ok(()));
-        }
-        if let Some(control) = &mut self.control {
-            control.opening.push(Waiting { task, partitions, failed: None });
-        }
-    }
-
-    /// A partition is there now, or will not be, and why.
-    pub(super) fn on_opened(&mut self, partition: &TopicPartition, failed: Option<&RequestError>) {
-        let Some(control) = &mut self.control else { return };
-        if failed.is_some() {
-            control.blocked.remove(partition);
-        }
-        let mut done = Vec::new();
-        for waiting in &mut control.opening {
-            if waiting.partitions.remove(partition) && waiting.failed.is_none() {
-                waiting.failed = failed.cloned();
-            }
-        }
-        let is_waiting = |waiting: &mut Waiting| waiting.partitions.is_empty();
-        done.extend(control.opening.extract_if(.., is_waiting));
-        for Waiting { task, failed, .. } in done {
-            self.end_task(task, failed.map_or(Ok(()), Err));
-        }
-    }
-
-    fn give_up_task(&mut self, error: RequestError) {
-        let Some(control) = &mut self.control else { return };
-        // A block that may not be committed is not given away.
-        control.ids = 0..0;
-        let Some(current) = control.current.take() else { return };
-        // What needs the start in front of it fails with it, or it would be tried for ever.
-        let behind = if matches!(current.task.job, Job::Start) { control.tasks.pop_front() } else { None };
-        self.end_task(current.task, Err(error.clone()));
-        if let Some(task) = behind {
-            self.end_task(task, Err(error));
-        }
-    }
-
-    /// Answers whoever has asked for the task.
-    pub(super) fn end_task(&mut self, task: Task, result: Result<(), RequestError>) {
-        if let Job::Lead(opened) = &task.job {
-            for one in opened {
-                let result = result.clone().and_then(|()| self.led(&one.partition));
-                self.outputs.push_back(Output::Led { partition: one.partition.clone(), result });
-            }
-        }
-        if matches!(task.job, Job::Start) {
-            self.outputs.push_back(Output::Started(result.clone()));
-        }
-        if let (Job::Adopt(_), Some(control)) = (&task.job, &mut self.control) {
-            let (adopted, refused) = std::mem::take(&mut control.adopted);
-            let result = result.clone().map(|()| adopted);
-            self.outputs.push_back(Output::Adopted { result, refused });
-        }
-        self.finish_task(&task, result);
-    }
-
-    /// In which reign this node leads a partition, by what is committed.
-    fn led(&self, partition: &TopicPartition) -> Result<Reign, RequestError> {
-        let refused = || RequestError::because(ErrorCode::NotLeaderOrFollower, "the metadata says otherwise");
-        let control = self.control.as_ref().ok_or_else(no_controller)?;
-        let state = control.role.controller.image().partition(partition).ok_or_else(|| unknown_partition(partition))?;
-        if state.leader == Some(control.role.broker) { Ok(reign(state)) } else { Err(refused()) }
-    }
-}
-
-fn reign(state: &PartitionState) -> Reign {
-    Reign {
-        leader_epoch: state.leader_epoch,
-        partition_epoch: state.partition_epoch,
-        replicas: state.replicas.iter().copied().collect(),
-        isr: state.isr.iter().copied().collect(),
     }
 }

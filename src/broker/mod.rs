@@ -14,6 +14,7 @@
 
 mod admin;
 mod asked;
+mod changes;
 mod control;
 mod errors;
 mod fetch;
