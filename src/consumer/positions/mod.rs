@@ -14,82 +14,25 @@
 //! - Must not know: who answers, how long polls wait.
 //! - Always true: a partition has at most one question open, and none while it has batches that were not handed out.
 
+mod answers;
 mod ask;
 mod buffered;
+mod config;
 mod error;
 
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::epoch::LeaderEpoch;
 use crate::id::TopicPartition;
-use crate::message::{Committed, Detail, ErrorCode, Fetched, IsolationLevel, ListedOffset, OffsetSpec, RequestError};
+use crate::message::{Committed, OffsetSpec};
 use crate::offset::Offset;
-use crate::record::{DecompressLimit, Entry};
 use crate::time::Instant;
 
 pub use ask::{Ask, AskFor, AskId};
 pub use buffered::Polled;
 use buffered::{Buffered, Step};
+pub use config::{OffsetReset, Pause, PositionsConfig, Start};
 pub use error::{NotAssigned, PollError};
-
-/// How a consumer reads.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct PositionsConfig {
-    /// `isolation.level`: how far to see, and whether to leave out what was aborted.
-    pub isolation: IsolationLevel,
-    /// `auto.offset.reset`: where to go on when there is no offset, or it is gone.
-    pub reset: OffsetReset,
-    /// `retry.backoff.ms`: how long to wait before a question is asked again that could not be answered now.
-    pub retry_backoff_ms: u64,
-    /// The most bytes that the records of one batch may decompress to.
-    pub decompress_limit: DecompressLimit,
-}
-
-impl Default for PositionsConfig {
-    fn default() -> Self {
-        Self {
-            isolation: IsolationLevel::ReadUncommitted,
-            reset: OffsetReset::Latest,
-            retry_backoff_ms: 100,
-            decompress_limit: DecompressLimit::default(),
-        }
-    }
-}
-
-/// Where to go on when there is no offset, or it is gone.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-pub enum OffsetReset {
-    /// At the first record there is.
-    Earliest,
-    /// At the next record that comes.
-    #[default]
-    Latest,
-    /// Nowhere: tell the application.
-    Refuse,
-}
-
-/// Where to begin in a partition.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum Start {
-    /// At this offset.
-    At(Offset),
-    /// Where this is found.
-    Find(OffsetSpec),
-    /// At what the group has committed; where it has committed nothing, as [`PositionsConfig::reset`] says.
-    Committed(Option<Offset>),
-    /// At what the group has committed, which is asked for; where it has committed nothing, as this says.
-    Group(OffsetReset),
-}
-
-/// Whether records of a partition are handed out.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-pub enum Pause {
-    /// They are.
-    #[default]
-    Running,
-    /// They are not; what was fetched is kept.
-    Paused,
-}
 
 /// Where a consumer stands in its partitions, and what it has fetched of them.
 #[derive(Debug)]
@@ -275,58 +218,6 @@ impl Positions {
         later.map(|assigned| assigned.not_before).min()
     }
 
-    /// The answer to a question for an offset. `None`: no record is as late as was asked for, so the next one counts.
-    pub fn listed(&mut self, now: Instant, id: AskId, answer: Result<Option<ListedOffset>, RequestError>) {
-        let Some((partition, assigned)) = self.answered(id) else { return };
-        match answer {
-            Ok(Some(listed)) => assigned.state = State::At(listed.offset),
-            Ok(None) => assigned.state = State::Resetting(OffsetSpec::Latest),
-            Err(error) => self.refused(now, partition, error),
-        }
-    }
-
-    /// The answer to a question for what the group has committed.
-    pub fn resumed(&mut self, now: Instant, id: AskId, answer: Result<Option<Committed>, RequestError>) {
-        let Some((partition, assigned)) = self.answered(id) else { return };
-        match (answer, assigned.state) {
-            (Ok(Some(committed)), _) => {
-                (assigned.state, assigned.epoch) = (State::At(committed.offset), committed.leader_epoch);
-            }
-            (Ok(None), State::Resuming(policy)) => {
-                assigned.state = State::Nowhere;
-                assigned.reset(policy, PollError::NoOffset { partition: partition.clone() });
-                if assigned.trouble.is_some() {
-                    self.ready.push_back(partition);
-                }
-            }
-            // Nothing else asks this.
-            (Ok(None), State::Resetting(_) | State::At(_) | State::Nowhere) => {}
-            (Err(error), _) => self.refused(now, partition, error),
-        }
-    }
-
-    /// The answer to a question for batches, in the order of their offsets.
-    pub fn fetched(&mut self, now: Instant, id: AskId, answer: Result<Fetched<Vec<Entry>>, RequestError>) {
-        let (isolation, turn) = (self.config.isolation, self.next_turn());
-        let Some((partition, assigned)) = self.answered(id) else { return };
-        let fetched = match answer {
-            Ok(fetched) => fetched,
-            Err(error) => return self.refused(now, partition, error),
-        };
-        assigned.end = Some(match isolation {
-            IsolationLevel::ReadUncommitted => fetched.high_watermark,
-            IsolationLevel::ReadCommitted => fetched.last_stable_offset,
-        });
-        if fetched.body.is_empty() {
-            return;
-        }
-        assigned.buffered = Some(Buffered::new(fetched.body, fetched.aborted, isolation));
-        let before = std::mem::replace(&mut assigned.turn, turn);
-        self.turns.remove(&before);
-        self.turns.insert(turn, partition.clone());
-        self.ready.push_back(partition);
-    }
-
     /// Hands out at most `records_max` records, and moves the positions behind them. Nothing may mean that there is none,
     /// or that all that was fetched is not for applications.
     ///
@@ -452,44 +343,6 @@ impl Positions {
             self.ready.push_back(partition.clone());
         }
     }
-
-    /// The partition of a question that is still open, which it is no longer.
-    fn answered(&mut self, id: AskId) -> Option<(TopicPartition, &mut Assigned)> {
-        let partition = self.asks.remove(&id)?;
-        self.is_changed = true;
-        let assigned = self.partitions.get_mut(&partition)?;
-        assigned.asked = None;
-        Some((partition, assigned))
-    }
-
-    fn refused(&mut self, now: Instant, partition: TopicPartition, error: RequestError) {
-        let (reset, backoff) = (self.config.reset, self.config.retry_backoff_ms);
-        let Some(assigned) = self.partitions.get_mut(&partition) else { return };
-        match (assigned.state, error.code) {
-            (State::At(position), ErrorCode::OffsetOutOfRange) => {
-                let range = match error.detail {
-                    Detail::Range { log_start_offset, end } => Some((log_start_offset, end)),
-                    Detail::None
-                    | Detail::LogEnd(_)
-                    | Detail::Records(_)
-                    | Detail::Leader { .. }
-                    | Detail::Poisoned
-                    | Detail::DiskFull(_) => None,
-                };
-                let gone = PollError::OutOfRange { partition: partition.clone(), position, range };
-                assigned.reset(reset, gone);
-            }
-            _ => {
-                assigned.not_before = now.after(backoff);
-                if !is_passing(&error) {
-                    assigned.trouble = Some(PollError::Refused { partition: partition.clone(), error });
-                }
-            }
-        }
-        if assigned.trouble.is_some() {
-            self.ready.push_back(partition);
-        }
-    }
 }
 
 impl Assigned {
@@ -513,11 +366,6 @@ impl Assigned {
             OffsetReset::Refuse => self.trouble = Some(trouble),
         }
     }
-}
-
-/// Whether it is only a matter of time. What is wrong with the bytes or the disk is told: it may last.
-const fn is_passing(error: &RequestError) -> bool {
-    error.is_retriable() && !matches!(error.code, ErrorCode::CorruptMessage | ErrorCode::KafkaStorageError)
 }
 
 /// What came of asking one partition for records.
