@@ -5,8 +5,8 @@
     reason = "a test that cannot go on fails; the golden directories are files of the project"
 )]
 
-use std::collections::BTreeMap;
-use std::path::Path;
+#[path = "support/golden.rs"]
+mod golden;
 
 use ottla::disk::{LogFile, MemDisk, OpenOptions, OverlayDisk, RecoveryReport, Shutdown};
 use ottla::id::TopicPartition;
@@ -16,26 +16,9 @@ use ottla::record::DecompressLimit;
 use ottla::time::Timestamp;
 use serde_json::Value;
 
-const NOW: Timestamp = Timestamp::from_millis(1_795_330_000_000);
+use golden::golden;
 
-/// A golden directory in memory.
-fn golden(name: &str) -> MemDisk {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
-    let mut contents = BTreeMap::new();
-    let mut dirs = vec![root.clone()];
-    while let Some(dir) = dirs.pop() {
-        for entry in std::fs::read_dir(dir).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                dirs.push(path);
-            } else {
-                let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
-                contents.insert(name, std::fs::read(&path).unwrap());
-            }
-        }
-    }
-    MemDisk::from_contents(&contents)
-}
+const NOW: Timestamp = Timestamp::from_millis(1_795_330_000_000);
 
 /// What Kafka's reader says of a partition: a line for each batch.
 fn expected(name: &str, partition: &TopicPartition) -> Vec<Value> {
@@ -86,7 +69,7 @@ fn reads_fully<D: ottla::disk::Disk>(log: &mut LogFile<D>, expected: &[Value], r
 }
 
 fn open_all(name: &str, shutdown: Shutdown) {
-    let disk = golden(name);
+    let disk = golden(name, &[]);
     let mut total = 0;
     for partition in partitions(&disk) {
         let expected = expected(name, &partition);
@@ -127,7 +110,7 @@ fn every_partition_of_kafka_2_8_opens_and_reads_fully() {
 
 #[test]
 fn the_log_start_that_kafka_noted_is_kept() {
-    let disk = golden("kafka-4.3/clean");
+    let disk = golden("kafka-4.3/clean", &[]);
     let partition = TopicPartition::parse("segments-1").unwrap();
     let (log, _) = LogFile::open(disk, &partition, options(), NOW).unwrap();
     assert_eq!(log.log().log_start_offset(), Offset::new(77));

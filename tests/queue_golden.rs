@@ -5,8 +5,10 @@
     reason = "a test that cannot go on fails; the golden directories are files of the project"
 )]
 
+#[path = "support/golden.rs"]
+mod golden;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::time::Duration;
 
 use ottla::Queue;
@@ -17,27 +19,10 @@ use ottla::message::{ConfigSource, IsolationLevel, OffsetSpec, TopicConfig};
 use ottla::queue::{ConsumedRecord, ConsumerConfig, OpeningReport, ProducerConfig, Record};
 use serde_json::{Value, json};
 
+use golden::golden;
+
 /// What belongs to the metadata, or to whoever has it.
 const METADATA: [&str; 3] = ["__cluster_metadata-0", "bootstrap.checkpoint", "meta.properties"];
-
-/// The files of a golden directory, but for those below `without`.
-fn golden(name: &str, without: &[&str]) -> MemDisk {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
-    let mut contents = BTreeMap::new();
-    let mut dirs = vec![root.clone()];
-    while let Some(dir) = dirs.pop() {
-        for entry in std::fs::read_dir(dir).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
-            if path.is_dir() {
-                dirs.push(path);
-            } else if !without.contains(&name.split('/').next().unwrap()) {
-                contents.insert(name, std::fs::read(&path).unwrap());
-            }
-        }
-    }
-    MemDisk::from_contents(&contents)
-}
 
 /// The records of these directories are years old: whatever a topic says of retention is not heeded while a test lasts.
 fn open(disk: &MemDisk) -> Queue {

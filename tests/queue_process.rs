@@ -8,6 +8,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "support/random.rs"]
+mod random;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead as _, BufReader, Lines, Write as _};
 use std::path::Path;
@@ -20,6 +23,8 @@ use ottla::disk::OpenError;
 use ottla::id::TopicPartition;
 use ottla::message::{OffsetSpec, TopicConfig};
 use ottla::queue::{ConsumerConfig, ProducerConfig, QueueOpenError, Record, SendTicket};
+
+use random::Random;
 
 const TOPIC: &str = "numbers";
 const PARTITIONS: u32 = 4;
@@ -38,7 +43,7 @@ type Acknowledged = BTreeMap<(u32, u64), String>;
 #[test]
 fn whatever_was_acknowledged_before_a_kill_is_in_its_place_and_nothing_is_twice() {
     let rounds: u64 = number("OTTLA_KILL_ROUNDS", 20);
-    let mut random = Random(number("OTTLA_KILL_SEED", 0x9e37_79b9_7f4a_7c15));
+    let mut random = Random::new(number("OTTLA_KILL_SEED", 1));
     let dir = tempfile::tempdir().unwrap();
     let mut acknowledged = Acknowledged::new();
     for round in 0..rounds {
@@ -194,16 +199,4 @@ fn say(line: &str) {
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap())
-}
-
-/// xorshift64*.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        ((u128::from(self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)) * u128::from(end)) >> 64) as u64
-    }
 }

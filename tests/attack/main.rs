@@ -8,6 +8,7 @@ mod crash;
 mod faults;
 mod found;
 mod model;
+#[path = "../support/random.rs"]
 mod random;
 mod script;
 mod world;

@@ -43,6 +43,8 @@ mod ottla_log;
 mod ottla_words;
 mod page;
 mod queue;
+#[path = "../support/random.rs"]
+mod random;
 mod readers;
 mod rng;
 mod run;

@@ -1,4 +1,4 @@
-//! Numbers from a seed.
+//! Numbers from a seed: the same seed, the same numbers, everywhere and for good.
 
 /// The splitmix64 generator.
 #[derive(Clone, Debug)]
