@@ -9,11 +9,14 @@
     reason = "a bench measures real time and compares with raw files, and has nobody to return an error to"
 )]
 
+#[path = "support/table.rs"]
+mod table;
+
 use std::fs::File;
 use std::hint::black_box;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use ottla::disk::{Disk, FileDisk, LogFile, OpenOptions, ReadMode};
@@ -23,12 +26,13 @@ use ottla::offset::Offset;
 use ottla::record::{Batch, BatchBuilder, Codec, DecompressLimit, NewRecord};
 use ottla::time::Timestamp;
 
+use table::{median, row_rate, row_time, run, timed};
+
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 const ROUNDS: usize = 5;
 
 fn main() {
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
-    let all: [(&str, fn()); 8] = [
+    run(&[
         ("append", append),
         ("flush", flush),
         ("read", sequential_read),
@@ -37,12 +41,7 @@ fn main() {
         ("scan", recovery_scan),
         ("open", open_after_kill),
         ("partitions", open_partitions),
-    ];
-    println!("| what | ottla | raw, in the same run | ottla / raw |");
-    println!("|---|---|---|---|");
-    for (_, run) in all.iter().filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|one| one == name)) {
-        run();
-    }
+    ]);
 }
 
 /// Rates of 64 KiB batches into the page cache, beside `pwrite` of the same bytes.
@@ -73,7 +72,7 @@ fn append() {
             raw.push(bytes / start.elapsed().as_secs_f64());
         }
         let name = format!("append, 64 KiB batches of {} KiB records, page cache", record_bytes >> 10);
-        row_rate(&name, "pwrite of the same bytes", &ours, &raw);
+        row_rate(&name, "pwrite of the same bytes", &ours, &raw, gigabytes);
     }
 }
 
@@ -129,7 +128,7 @@ fn sequential_read() {
         }
         black_box(total);
         let name = format!("sequential read, 1 KiB records, decoded and checked, {name}");
-        row_rate(&name, "pread loop that sums the bytes", &ours, &raw);
+        row_rate(&name, "pread loop that sums the bytes", &ours, &raw, gigabytes);
     }
 }
 
@@ -232,7 +231,7 @@ fn recovery_scan() {
         black_box(&buffer);
         raw.push(total as f64 / start.elapsed().as_secs_f64());
     }
-    row_rate("check of every byte at an opening without a mark", "pread of the same file", &ours, &raw);
+    row_rate("check of every byte at an opening without a mark", "pread of the same file", &ours, &raw, gigabytes);
 }
 
 /// Opening after a kill: flat in the size of the log.
@@ -326,24 +325,6 @@ fn batch_of(bytes: usize, record_bytes: usize) -> Batch {
     Batch::parse(&Bytes::from(batch.to_bytes().to_vec())).unwrap()
 }
 
-fn timed(run: impl FnOnce()) -> f64 {
-    let start = Instant::now();
-    run();
-    Duration::as_secs_f64(&start.elapsed())
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted[sorted.len() / 2]
-}
-
-fn row_rate(name: &str, raw_name: &str, ours: &[f64], raw: &[f64]) {
-    let (ours, raw) = (median(ours), median(raw));
-    println!("| {name} | {:.2} GB/s | {raw_name}: {:.2} GB/s | {:.2} |", ours / 1e9, raw / 1e9, ours / raw);
-}
-
-fn row_time(name: &str, raw_name: &str, ours: &[f64], raw: &[f64]) {
-    let (ours, raw) = (median(ours), median(raw));
-    println!("| {name} | {:.1} µs | {raw_name}: {:.1} µs | {:.2} |", ours * 1e6, raw * 1e6, ours / raw);
+fn gigabytes(rate: f64) -> String {
+    format!("{:.2} GB/s", rate / 1e9)
 }

@@ -9,6 +9,9 @@
     reason = "a bench measures real time and compares with raw files, and has nobody to return an error to"
 )]
 
+#[path = "support/table.rs"]
+mod table;
+
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
@@ -22,6 +25,8 @@ use ottla::consumer::OffsetReset;
 use ottla::message::{Durability, TopicConfig};
 use ottla::queue::{Consumer, ConsumerConfig, Producer, ProducerConfig, Record};
 
+use table::{row_rate, row_time, run, timed};
+
 const ROUNDS: usize = 5;
 /// As large as batches may get where nobody waits for a record.
 const BATCH_BYTES: u32 = 256 << 10;
@@ -31,20 +36,14 @@ const HANDED: usize = 2000;
 const LONG: Duration = Duration::from_secs(30);
 
 fn main() {
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
-    let all: [(&str, fn()); 6] = [
+    run(&[
         ("send", send),
         ("flushed", flushed),
         ("callers", callers),
         ("tail", tail),
         ("consume", consume),
         ("trickle", trickle),
-    ];
-    println!("| what | ottla | raw, in the same run | ottla / raw |");
-    println!("|---|---|---|---|");
-    for (_, run) in all.iter().filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|one| one == name)) {
-        run();
-    }
+    ]);
 }
 
 /// Records until all are written, by one thread and by two on two partitions, beside a `write` for each record: as many bytes
@@ -59,9 +58,21 @@ fn send() {
             raw_one.push(written(&value, count, 1));
             raw_two.push(written(&value, count, 2));
         }
-        row_rate(&format!("send {bytes} B records, one thread, until written"), "one `write` a record", &one, &raw_one);
-        row_rate(&format!("send {bytes} B records, two threads on two partitions"), "one thread", &two, &one);
-        row_rate(&format!("`write` {bytes} B, two threads to two files"), "one thread", &raw_two, &raw_one);
+        row_rate(
+            &format!("send {bytes} B records, one thread, until written"),
+            "one `write` a record",
+            &one,
+            &raw_one,
+            per_second,
+        );
+        row_rate(
+            &format!("send {bytes} B records, two threads on two partitions"),
+            "one thread",
+            &two,
+            &one,
+            per_second,
+        );
+        row_rate(&format!("`write` {bytes} B, two threads to two files"), "one thread", &raw_two, &raw_one, per_second);
     }
 }
 
@@ -132,7 +143,7 @@ fn callers() {
         one.push(acknowledged(1));
         many.push(acknowledged(64));
     }
-    row_rate("flushed acknowledgements, 64 callers", "one caller", &many, &one);
+    row_rate("flushed acknowledgements, 64 callers", "one caller", &many, &one, per_second);
 }
 
 fn acknowledged(callers: usize) -> f64 {
@@ -259,7 +270,13 @@ fn consume() {
         read_files(&dir.path().join("t-0"));
         raw.push(count as f64 / begun.elapsed().as_secs_f64());
     }
-    row_rate("consume 100 B records from sealed segments", "`pread` of their files, 1 MiB at a time", &ours, &raw);
+    row_rate(
+        "consume 100 B records from sealed segments",
+        "`pread` of their files, 1 MiB at a time",
+        &ours,
+        &raw,
+        per_second,
+    );
 }
 
 fn read_files(dir: &Path) {
@@ -300,7 +317,7 @@ fn trickle() {
         file.sync_data().unwrap();
     }
     let raw = 400.0 / begun.elapsed().as_secs_f64();
-    row_rate("flushed records over 1,000 partitions", "`pwrite` + `fdatasync`, one file", &[ours], &[raw]);
+    row_rate("flushed records over 1,000 partitions", "`pwrite` + `fdatasync`, one file", &[ours], &[raw], per_second);
 }
 
 fn reader(queue: &Queue, reset: OffsetReset) -> Consumer {
@@ -309,28 +326,6 @@ fn reader(queue: &Queue, reset: OffsetReset) -> Consumer {
     consumer
 }
 
-fn timed(run: impl FnOnce()) -> f64 {
-    let begun = Instant::now();
-    run();
-    begun.elapsed().as_secs_f64()
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted[sorted.len() / 2]
-}
-
-fn row_rate(name: &str, raw_name: &str, ours: &[f64], raw: &[f64]) {
-    let (ours, raw) = (median(ours), median(raw));
-    println!("| {name} | {} /s | {raw_name}: {} /s | {:.2} |", short(ours), short(raw), ours / raw);
-}
-
-fn row_time(name: &str, raw_name: &str, ours: &[f64], raw: &[f64]) {
-    let (ours, raw) = (median(ours), median(raw));
-    println!("| {name} | {:.1} µs | {raw_name}: {:.1} µs | {:.2} |", ours * 1e6, raw * 1e6, ours / raw);
-}
-
-fn short(rate: f64) -> String {
-    if rate >= 1e6 { format!("{:.2} M", rate / 1e6) } else { format!("{:.1} k", rate / 1e3) }
+fn per_second(rate: f64) -> String {
+    if rate >= 1e6 { format!("{:.2} M /s", rate / 1e6) } else { format!("{:.1} k /s", rate / 1e3) }
 }
