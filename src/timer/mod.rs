@@ -82,8 +82,10 @@
 //!
 //! The wheel's mean of the four at 10 M timers is 1.8 times that at 1 k. By itself each of the first three becomes dearer
 //! by 6 to 14 times, because a timer chosen at random is then in no cache: so does the raw write, by 28 times. Waiting
-//! becomes cheaper, because more timers share a tick. `BTreeMap` is faster only at waiting, for it has sorted all before;
-//! the heap only at putting off what it has to do, which comes back when it waits.
+//! becomes cheaper, because more timers share a tick. `BTreeMap` is faster only at waiting, for it has sorted all before.
+//! The heap, which only notes who is cancelled, is faster at inserting and cancelling, at arming anew but for 100 k, and with
+//! 1 k timers at waiting too. With more of them what it has put off comes back when it waits: all four together then take it
+//! five times as long as the wheel.
 //!
 //! - May use: `time`.
 //! - Must not know: clocks, threads, what a key means.
