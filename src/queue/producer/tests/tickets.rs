@@ -8,7 +8,6 @@ use crate::queue::producer::tests::node::{Fate, HandNode};
 use crate::queue::producer::tests::{config, offset, producer, refusal, send, told, value};
 use crate::queue::producer::{Producer, Record, SendTicket, TopicProducer};
 use crate::queue::sync::Mutex;
-use crate::record::Codec;
 use crate::time::{Instant, Timestamp};
 
 #[test]
@@ -202,7 +201,7 @@ fn compare_and_append_goes_alone_in_its_place_and_tells_where_the_log_ends() {
 #[test]
 fn batches_are_compressed_by_whoever_fills_them() {
     let node = HandNode::new(1);
-    let producer = producer(&node, config().codec(Codec::Zstd).level(1).batch_bytes(1000));
+    let producer = producer(&node, config().codec(crate::record::Codec::Zstd).level(1).batch_bytes(1000));
     let tickets: Vec<SendTicket> = (0..50).map(|number| send(&producer, &value(&number.to_string(), 100))).collect();
     producer.flush().unwrap();
     assert!(tickets.iter().map(offset).eq(0..50));
@@ -212,7 +211,7 @@ fn batches_are_compressed_by_whoever_fills_them() {
 #[cfg(not(feature = "gzip"))]
 #[test]
 fn a_codec_that_is_not_there_is_refused_before_a_record_is_taken() {
-    let refused = Producer::new(HandNode::new(1) as Arc<_>, config().codec(Codec::Gzip));
+    let refused = Producer::new(HandNode::new(1) as Arc<_>, config().codec(crate::record::Codec::Gzip));
     assert!(matches!(refused, Err(crate::producer::ConfigError::Codec(_))));
 }
 
