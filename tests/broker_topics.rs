@@ -325,6 +325,28 @@ fn a_topic_created_again_is_opened_once_the_old_one_is_released() {
 }
 
 #[test]
+fn a_name_is_not_taken_while_it_is_being_deleted_also_where_nothing_was_made_yet() {
+    let mut hand = Hand::controlling();
+    let delete = || Request::DeleteTopics(DeleteTopics { topics: vec![TopicRef::Name(name("orders"))], timeout_ms: 0 });
+    for _ in 0..2 {
+        hand.ask(create(&[("orders", 1)], Trial::Do));
+        hand.work();
+        hand.ask(delete());
+        hand.work();
+    }
+    let id = hand.ask(create(&[("orders", 1)], Trial::Do));
+    hand.work();
+    assert_eq!((hand.openings.len(), hand.deleted.len()), (1, 2), "only the first was to be opened");
+    hand.openings.clear();
+    for _ in 0..2 {
+        assert!(hand.openings.is_empty() && !hand.answers.contains_key(&id), "a deletion is under way");
+        hand.give(Input::Release(at("orders-0")));
+    }
+    hand.open_all();
+    assert!(created(&mut hand, id)[0].is_ok());
+}
+
+#[test]
 fn nothing_is_decided_before_the_metadata_has_begun() {
     let mut hand = Hand::not_started();
     let id = hand.ask(create(&[("orders", 1)], Trial::Do));

@@ -184,6 +184,34 @@ fn an_offset_out_of_range_is_told_with_both_ends_and_the_others_are_read() {
 }
 
 #[test]
+fn threads_that_create_and_delete_the_same_topic_leave_what_the_metadata_says() {
+    let disk = MemDisk::new();
+    let queue = with_topic(&disk);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..20 {
+                    let created = queue.create_topic("contended", 3, TopicConfig::default());
+                    let deleted = queue.delete_topic("contended");
+                    for error in created.map(drop).err().into_iter().chain(deleted.err()) {
+                        let AdminError::Refused(why) = &error else { panic!("{error}") };
+                        let known = [ErrorCode::TopicAlreadyExists, ErrorCode::UnknownTopicOrPartition];
+                        assert!(known.contains(&why.code), "{error}");
+                    }
+                }
+            });
+        }
+    });
+    queue.create_topic("contended", 3, TopicConfig::default()).unwrap();
+    works(&queue, "contended");
+    works(&queue, "orders");
+    assert!(queue.close().is_clean());
+    let queue = open(&disk);
+    assert!(queue.report().is_clean(), "{}", queue.report());
+    works(&queue, "contended");
+}
+
+#[test]
 fn a_closed_queue_says_so_to_everyone_who_has_a_handle() {
     let disk = MemDisk::new();
     let queue = with_topic(&disk);

@@ -177,18 +177,27 @@ impl Broker {
 
     /// Has a partition made, as soon as there is no older one of its name.
     fn open(&mut self, opening: Opening) {
-        if !self.hosts.contains_key(&opening.partition) {
-            return self.outputs.push_back(Output::Open(Box::new(opening)));
-        }
-        if let Some(control) = &mut self.control {
-            control.blocked.insert(opening.partition.clone(), opening);
+        let Some(control) = &mut self.control else { return };
+        let name = &opening.partition;
+        // Whoever deletes knows the name only: what takes it too early goes too.
+        if self.hosts.contains_key(name) || control.deleting.contains_key(name) {
+            control.blocked.insert(name.clone(), opening);
+        } else {
+            self.outputs.push_back(Output::Open(Box::new(opening)));
         }
     }
 
-    /// The name of a partition is free.
+    /// The name of a partition is free, if no other deletion of it is under way.
     pub(super) fn on_released(&mut self, partition: &TopicPartition) {
-        let blocked = self.control.as_mut().and_then(|control| control.blocked.remove(partition));
-        if let Some(opening) = blocked {
+        let Some(control) = &mut self.control else { return };
+        if let Some(left) = control.deleting.get_mut(partition) {
+            *left -= 1;
+            if *left > 0 {
+                return;
+            }
+            control.deleting.remove(partition);
+        }
+        if let Some(opening) = control.blocked.remove(partition) {
             self.outputs.push_back(Output::Open(Box::new(opening)));
         }
     }
@@ -198,6 +207,9 @@ impl Broker {
             let Ok(partition) = TopicPartition::new(name.clone(), *number) else { continue };
             self.on_stop(&partition, StopReason::Deleted);
             self.on_opened(&partition, Some(&stopped(StopReason::Deleted)));
+            if let Some(control) = &mut self.control {
+                *control.deleting.entry(partition.clone()).or_default() += 1;
+            }
             self.outputs.push_back(Output::Delete(partition));
         }
     }

@@ -40,6 +40,8 @@ pub(super) struct Control {
     pub(super) opening: Vec<Waiting>,
     /// Partitions that are to be made once older ones of the same name are released.
     pub(super) blocked: BTreeMap<TopicPartition, Opening>,
+    /// How many deletions of each name are not over.
+    pub(super) deleting: BTreeMap<TopicPartition, usize>,
     /// Producer ids that this node may give.
     pub(super) ids: std::ops::Range<i64>,
     /// What the last adoption has come to, until it is committed.
@@ -106,6 +108,7 @@ impl Control {
             current: None,
             opening: Vec::new(),
             blocked: BTreeMap::new(),
+            deleting: BTreeMap::new(),
             ids: 0..0,
             adopted: Default::default(),
             id_in_use: None,

@@ -187,7 +187,8 @@ pub enum Output {
         /// Why.
         error: NotHosted,
     },
-    /// Make a partition's log, and give it by [`Input::Host`]; or say [`Input::NotOpened`].
+    /// Make a partition's log, and give it by [`Input::Host`]; or say [`Input::NotOpened`]. If its topic has gone meanwhile
+    /// ([`Broker::image`](super::Broker::image)), nothing is to be left of it, and nobody waits to be told.
     Open(Box<Opening>),
     /// What has become of an [`Input::Start`]: the metadata has what it needs first, or why not.
     Started(Result<(), RequestError>),

@@ -10,7 +10,7 @@ use crate::broker::{Body, Broker, DiskReport, DiskWish, Input, Opening, Output, 
 use crate::controller::{AdoptRefusal, Adopted};
 use crate::coordinator::Skipped;
 use crate::disk::Disk;
-use crate::id::TopicPartition;
+use crate::id::{TopicId, TopicPartition};
 use crate::log::{self, Sync};
 use crate::message::{Detail, RequestError, Response};
 use crate::partition::{Reign, TimeSearch, Waiter};
@@ -219,6 +219,12 @@ impl<D: Disk> Core<D> {
                 disk.directory = self.slots.get(&disk.partition).map(|slot| slot.directory.clone());
             }
         }
+    }
+
+    /// Whether a partition's name belongs to this topic now. Without metadata nobody says otherwise.
+    pub(super) fn is_of(&self, partition: &TopicPartition, topic_id: TopicId) -> bool {
+        let Some(image) = self.broker.image() else { return true };
+        image.topic(partition.topic()).is_some_and(|topic| topic.id() == topic_id)
     }
 
     /// Has an effect of a log performed that did not come from the broker: what its opening asks for.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::broker::{Host, Input, Opening};
-use crate::disk::{Disk, DiskErrorKind, OpenOptions, OpenedLog, Shutdown};
+use crate::disk::{Disk, DiskErrorKind, LogDir, OpenOptions, OpenedLog, Shutdown};
 use crate::id::{TopicId, TopicPartition};
 use crate::log::{Closing, LogConfig};
 use crate::partition::{Found, PartitionConfig, PartitionFacts, Reign};
@@ -51,11 +51,38 @@ impl<D: Disk> Node<D> {
             broker: self.options.broker,
             found: Found::Whole,
         };
-        let moved = self.move_strays(&partition, topic_id);
-        match moved.and_then(|()| self.open_log(dir, &partition, log, Some(topic_id))) {
-            Ok(opened) => self.host(dir, opened, facts, reign, config),
-            Err(why) => self.give(Input::NotOpened { partition, why }),
+        match self.make_log(dir, &partition, log, topic_id) {
+            Ok(Some(opened)) => self.host(dir, opened, facts, reign, config),
+            Ok(None) => {}
+            Err(why) => {
+                let mut todo = Todo::default();
+                {
+                    let mut core = self.core.lock();
+                    // Or one that is made under this name now would count as failed.
+                    if core.is_of(&partition, topic_id) {
+                        core.give(self.clock.now(), Input::NotOpened { partition, why }, &mut todo);
+                        self.was_given(&mut core);
+                    }
+                }
+                self.finish(todo);
+            }
         }
+    }
+
+    /// Makes a partition's log, unless its topic has gone meanwhile: whoever deletes it comes behind this, or has been here.
+    fn make_log(
+        &self,
+        dir: usize,
+        partition: &TopicPartition,
+        config: LogConfig,
+        topic_id: TopicId,
+    ) -> Result<Option<OpenedLog<D>>, String> {
+        self.move_strays(partition, topic_id)?;
+        let mut dir = self.dirs[dir].lock();
+        if !self.core.lock().is_of(partition, topic_id) {
+            return Ok(None);
+        }
+        self.open_log_in(&mut dir, partition, config, Some(topic_id)).map(Some)
     }
 
     /// Opens a log in the directory of this number.
@@ -66,9 +93,18 @@ impl<D: Disk> Node<D> {
         config: LogConfig,
         topic_id: Option<TopicId>,
     ) -> Result<OpenedLog<D>, String> {
+        self.open_log_in(&mut self.dirs[dir].lock(), partition, config, topic_id)
+    }
+
+    fn open_log_in(
+        &self,
+        dir: &mut LogDir<D>,
+        partition: &TopicPartition,
+        config: LogConfig,
+        topic_id: Option<TopicId>,
+    ) -> Result<OpenedLog<D>, String> {
         let options =
             OpenOptions { config, topic_id, open_files_max: self.options.open_files_max, ..OpenOptions::default() };
-        let mut dir = self.dirs[dir].lock();
         let opened = dir.open_log(partition, &options, self.clock.date()).map_err(|error| error.to_string())?;
         // From the beginning, what is missing in front of a segment shows as a hole; and what Kafka has closed is not doubted
         // again after a kill.
@@ -89,14 +125,14 @@ impl<D: Disk> Node<D> {
         for dir in &self.dirs {
             let mut dir = dir.lock();
             let found = dir.topic_id_of(partition).map_err(|error| error.to_string())?;
-            if found.is_some_and(|found| found != topic_id) {
+            if found.is_some_and(|found| found != topic_id) && self.core.lock().is_of(partition, topic_id) {
                 dir.move_stray(partition, u128::from(self.chance())).map_err(|error| error.to_string())?;
             }
         }
         Ok(())
     }
 
-    /// Has the node hold and lead a partition whose log is open.
+    /// Has the node hold and lead a partition whose log is open. If its topic has been deleted since, nothing is left of it.
     pub(crate) fn host(
         &self,
         dir: usize,
@@ -114,6 +150,11 @@ impl<D: Disk> Node<D> {
         let mut todo = Todo::default();
         {
             let mut core = self.core.lock();
+            if let Some(topic_id) = facts.topic_id.filter(|id| !core.is_of(&partition, *id)) {
+                drop(core);
+                drop(slot.take_driver());
+                return self.remove_ghost(dir, &partition, topic_id);
+            }
             core.slots.insert(partition.clone(), slot);
             for effect in effects {
                 core.perform(&partition, effect, &mut todo);
@@ -122,6 +163,23 @@ impl<D: Disk> Node<D> {
             self.was_given(&mut core);
         }
         self.finish(todo);
+    }
+
+    /// Removes the files of a partition that no topic has, unless somebody else has the name by now.
+    fn remove_ghost(&self, dir: usize, partition: &TopicPartition, topic_id: TopicId) {
+        let id = u128::from(self.chance());
+        let removed = {
+            let mut dir = self.dirs[dir].lock();
+            match dir.topic_id_of(partition) {
+                Ok(Some(found)) if found == topic_id => {
+                    dir.delete_log(partition, id).map_err(|error| error.to_string())
+                }
+                Ok(_) => Ok(()),
+                Err(error) => Err(error.to_string()),
+            }
+        };
+        let failed = removed.err().map(|why| (partition.clone(), why));
+        self.core.lock().deletions_failed.extend(failed);
     }
 
     /// Removes the files of a partition and then forgets it, so that one of the same name finds its place empty.
@@ -149,5 +207,100 @@ impl<D: Disk> Node<D> {
             self.was_given(&mut core);
         }
         self.finish(todo);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::{DiskPath, MemDisk};
+    use crate::id::TopicName;
+    use crate::message::{CreateTopics, DeleteTopics, NewTopic, Request, Response, TopicRef, Trial};
+    use crate::queue::client::Client;
+    use crate::queue::opening::{self, OpeningOptions};
+    use crate::queue::sync::Mutex;
+    use crate::time::Timestamp;
+    use std::sync::Arc;
+
+    fn open_node(disk: &MemDisk) -> Arc<Node<MemDisk>> {
+        let names = vec!["disk 0".to_owned()];
+        let options = OpeningOptions { names, threads: 1, open_files_max: 8, upkeep_interval_ms: 30_000 };
+        opening::open(vec![disk.clone()], options, Timestamp::from_millis(0)).unwrap().0
+    }
+
+    fn ask(node: &Arc<Node<MemDisk>>, request: Request) -> Response<crate::broker::Body> {
+        let answered = Arc::new(Mutex::new(None));
+        let told = Arc::clone(&answered);
+        node.ask(request, Box::new(move |answer| *told.lock() = answer.ok()));
+        node.wait_for_some(|_| answered.lock().take()).unwrap()
+    }
+
+    fn name() -> TopicName {
+        TopicName::new("orders").unwrap()
+    }
+
+    fn create(node: &Arc<Node<MemDisk>>) -> TopicId {
+        let topics = vec![NewTopic::new(name()).partitions(1)];
+        let request = CreateTopics { topics, timeout_ms: 0, trial: Trial::Do };
+        let Response::CreateTopics(answers) = ask(node, Request::CreateTopics(request)) else { panic!() };
+        answers.into_iter().next().unwrap().result.unwrap().id
+    }
+
+    fn delete(node: &Arc<Node<MemDisk>>) {
+        let request = DeleteTopics { topics: vec![TopicRef::Name(name())], timeout_ms: 0 };
+        ask(node, Request::DeleteTopics(request));
+        node.wait_for(|core| core.slots.len() == 1).unwrap();
+    }
+
+    fn opening_of(node: &Arc<Node<MemDisk>>, topic_id: TopicId) -> Opening {
+        Opening {
+            partition: TopicPartition::parse("orders-0").unwrap(),
+            topic_id,
+            directory: None,
+            log: LogConfig::default(),
+            config: PartitionConfig::default(),
+            reign: Reign::alone(node.options.broker, crate::epoch::LeaderEpoch::ZERO),
+        }
+    }
+
+    fn directories(disk: &MemDisk) -> Vec<String> {
+        let entries = disk.list(&DiskPath::root()).unwrap();
+        let names = entries.iter().filter_map(|entry| entry.name.to_str().map(str::to_owned));
+        names.filter(|name| name.starts_with("orders")).collect()
+    }
+
+    #[test]
+    fn a_partition_whose_topic_goes_while_it_is_made_leaves_nothing() {
+        let disk = MemDisk::new();
+        let node = open_node(&disk);
+        let topic_id = create(&node);
+        delete(&node);
+        // Its deletion has overtaken all of it.
+        node.open(opening_of(&node, topic_id));
+        assert!(directories(&disk).is_empty() && node.core.lock().slots.len() == 1);
+        // Its deletion has found the name free, and then it was there.
+        let Opening { partition, log, config, reign, .. } = opening_of(&node, topic_id);
+        let opened = node.open_log(0, &partition, log, Some(topic_id)).unwrap();
+        assert_eq!(directories(&disk), ["orders-0"]);
+        let facts =
+            PartitionFacts { partition, topic_id: Some(topic_id), broker: node.options.broker, found: Found::Whole };
+        node.host(0, opened, facts, reign, config);
+        assert!(directories(&disk).is_empty() && node.core.lock().slots.len() == 1);
+    }
+
+    #[test]
+    fn a_partition_that_comes_too_late_does_nothing_to_its_namesake() {
+        let disk = MemDisk::new();
+        let node = open_node(&disk);
+        let topic_id = create(&node);
+        delete(&node);
+        let namesake = create(&node);
+        node.open(opening_of(&node, topic_id));
+        let partition = TopicPartition::parse("orders-0").unwrap();
+        assert_eq!(node.topic_id_of(0, &partition), Ok(Some(namesake)));
+        assert_eq!(directories(&disk), ["orders-0"]);
+        node.remove_ghost(0, &partition, topic_id);
+        assert_eq!(directories(&disk), ["orders-0"]);
+        assert!(node.core.lock().broker.partition(&partition).is_some());
     }
 }
