@@ -17,8 +17,8 @@ use ottla::message::{
 use ottla::offset::Offset;
 use ottla::producer::{Known, SendError};
 use ottla::queue::{
-    AdminError, CommitError, ConsumeError, Consumer, ConsumerConfig, Producer, ProducerConfig, QueueOpenError, Record,
-    SendAndWaitError, SendFault, SubscribeError,
+    AdminError, CommitError, ConsumeError, Consumer, ConsumerConfig, MissingMetadata, Producer, ProducerConfig,
+    QueueOpenError, Record, SendAndWaitError, SendFault, SubscribeError,
 };
 
 /// How long a test waits for what must come.
@@ -434,6 +434,43 @@ fn a_lost_metadata_directory_has_its_partitions_taken_over_as_the_error_says() {
     assert!(queue.close().is_clean());
     let queue = open(&disk);
     assert!(queue.report().is_clean(), "{}", queue.report());
+}
+
+#[test]
+fn a_directory_that_has_the_metadata_and_is_missing_is_told_and_nothing_is_taken_over() {
+    let disks = [MemDisk::new(), MemDisk::new()];
+    let queue = Queue::builder().open_on(disks.to_vec()).unwrap();
+    queue.create_topic("orders", 4, TopicConfig::default()).unwrap();
+    works(&queue, "orders");
+    assert!(queue.close().is_clean());
+    let second = &disks[1];
+    assert!(!second.contents().keys().any(|path| path.starts_with("__cluster_metadata")));
+    // It is not given; an empty mount point stands in its place.
+    for others in [vec![second], vec![&MemDisk::new(), second]] {
+        let error = refusal(&others);
+        let QueueOpenError::MetadataMissing(MissingMetadata::Directory { .. }) = error else { panic!("{error}") };
+    }
+    // The same, where a Kafka has written `meta.properties` and knows nothing of ours.
+    let mut contents = second.contents();
+    let text = String::from_utf8(contents["meta.properties"].clone()).unwrap();
+    let theirs: String = text.lines().filter(|line| !line.contains("ottla")).map(|line| format!("{line}\n")).collect();
+    contents.insert("meta.properties".to_owned(), theirs.into_bytes());
+    let error = refusal(&[&MemDisk::new(), &MemDisk::from_contents(&contents)]);
+    assert!(matches!(error, QueueOpenError::MetadataMissing(MissingMetadata::NewDirectory { dir: 0 })), "{error}");
+    let error = refusal(&[&MemDisk::from_contents(&contents)]);
+    assert!(matches!(error, QueueOpenError::MetadataMissing(MissingMetadata::Hole { .. })), "{error}");
+    assert!(error.to_string().contains("orders-"), "{error}");
+    // Whoever knows better says so.
+    let confirmed = MemDisk::from_contents(&second.contents());
+    let queue = Queue::builder().take_over().open_on(vec![confirmed]).unwrap();
+    assert_eq!(queue.report().adopted.len(), 2, "{}", queue.report());
+    drop(queue);
+    // All are back, in another order.
+    let queue = Queue::builder().open_on(vec![second.clone(), disks[0].clone()]).unwrap();
+    let report = queue.report();
+    assert!(report.failed.is_empty() && report.unknown.is_empty() && report.adopted.is_empty(), "{report}");
+    assert_eq!((report.partitions.len(), queue.topics().unwrap().len()), (4, 1), "{report}");
+    works(&queue, "orders");
 }
 
 #[test]

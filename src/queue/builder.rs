@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::disk::{Disk, FileDisk, OpenError};
 use crate::queue::Queue;
 use crate::queue::node::{Clock, ends, wait_for_an_end};
-use crate::queue::opening::{OpeningOptions, QueueOpenError, open};
+use crate::queue::opening::{OpeningOptions, QueueOpenError, TakeOver, open};
 
 /// How a queue is opened. Without any directory there is nothing to open.
 ///
@@ -26,11 +26,18 @@ pub struct QueueBuilder {
     threads: usize,
     open_files_max: usize,
     upkeep_interval: Duration,
+    take_over: TakeOver,
 }
 
 impl Default for QueueBuilder {
     fn default() -> Self {
-        Self { directories: Vec::new(), threads: 4, open_files_max: 64, upkeep_interval: Duration::from_secs(30) }
+        Self {
+            directories: Vec::new(),
+            threads: 4,
+            open_files_max: 64,
+            upkeep_interval: Duration::from_secs(30),
+            take_over: TakeOver::IfCertain,
+        }
     }
 }
 
@@ -59,6 +66,14 @@ impl QueueBuilder {
     #[must_use]
     pub fn upkeep_interval(self, interval: Duration) -> Self {
         Self { upkeep_interval: interval, ..self }
+    }
+
+    /// Has the partitions taken over also where there is no metadata and something says that it is only missing
+    /// ([`QueueOpenError::MetadataMissing`]). Their topics lose their settings, and those that are not in these directories are
+    /// lost. Where there is metadata this changes nothing.
+    #[must_use]
+    pub fn take_over(self) -> Self {
+        Self { take_over: TakeOver::Confirmed, ..self }
     }
 
     /// Opens the queue: whatever happened before is put right or reported ([`Queue::report`]).
@@ -97,6 +112,7 @@ impl QueueBuilder {
             threads: self.threads,
             open_files_max: self.open_files_max,
             upkeep_interval_ms: u64::try_from(self.upkeep_interval.as_millis()).unwrap_or(u64::MAX).max(1),
+            take_over: self.take_over,
         };
         loop {
             let before = ends();

@@ -72,7 +72,7 @@ pub use consumer::{
 pub use consumer::{PollAsync, RecordStream};
 pub use facade::{CloseReport, Queue};
 pub use node::Closed;
-pub use opening::{OpeningReport, QueueOpenError};
+pub use opening::{MissingMetadata, OpeningReport, QueueOpenError};
 pub use producer::{
     NewPartitioner, Partitioning, Payload, Placed, Producer, ProducerConfig, Record, SendAndWaitError, SendFault,
     SendTicket, TopicProducer,

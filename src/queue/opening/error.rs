@@ -5,6 +5,7 @@ use crate::disk::dirs::DirsError;
 use crate::disk::{DiskError, OpenError};
 use crate::id::BrokerId;
 use crate::message::RequestError;
+use crate::queue::opening::MissingMetadata;
 
 /// Why a queue was not opened. Nothing was lost by trying.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +69,15 @@ pub enum QueueOpenError {
          partitions taken over without their settings"
     )]
     MetadataDamaged(String),
+    /// No directory has the metadata, and there may be one that does: it is not mounted, or was not given. Without it all
+    /// partitions would be taken over, with topics missing, and settings, and what is deleted. Nothing was changed.
+    ///
+    /// Give all directories. If the metadata is gone for good, or there never was any, say so:
+    /// [`QueueBuilder::take_over`](crate::queue::QueueBuilder::take_over).
+    #[error(
+        "no directory has the metadata, and it may be missing: {0}; give all directories, or have the partitions taken over"
+    )]
+    MetadataMissing(MissingMetadata),
     /// A record of the metadata cannot be replayed.
     #[error("the log of the metadata: {0}")]
     Replay(#[from] ReplayError),

@@ -13,6 +13,9 @@ use crate::queue::opening::QueueOpenError;
 
 const FILE: &str = "meta.properties";
 
+/// The key under which each of several directories says which one has the metadata. Kafka takes no notice of it.
+const METADATA_DIRECTORY: &str = "ottla.metadata.directory.id";
+
 /// Which node has these directories.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Identity {
@@ -22,12 +25,38 @@ pub(super) struct Identity {
     pub(super) directories: Vec<Uuid>,
 }
 
-/// Reads what each directory says, and writes it where it is missing.
+/// What each directory says of itself, in their order; `None` if it is new.
+#[derive(Debug)]
+pub(super) struct Said {
+    each: Vec<Option<MetaProperties>>,
+    cluster_id: Option<String>,
+    node: Option<BrokerId>,
+}
+
+impl Said {
+    /// The first directory that is new, if another is not.
+    pub(super) fn new_beside_old(&self) -> Option<usize> {
+        let is_old = self.each.iter().any(Option::is_some);
+        self.each.iter().position(Option::is_none).filter(|_| is_old)
+    }
+
+    /// The directory that has the metadata, as the others say, if it is none of these.
+    pub(super) fn metadata_elsewhere(&self) -> Option<String> {
+        let is_here = |id: &&String| {
+            let ids = self.each.iter().flatten().filter_map(|said| said.directory_id);
+            ids.into_iter().any(|own| Uuid::from_bytes(*own.as_bytes()).to_string() == **id)
+        };
+        let named = self.each.iter().flatten().filter_map(|said| said.other.get(METADATA_DIRECTORY));
+        named.into_iter().find(|id| !is_here(id)).cloned()
+    }
+}
+
+/// Reads what each directory says.
 ///
 /// # Errors
 ///
 /// A file that cannot be understood; directories that belong to different clusters or nodes; the disk's.
-pub(super) fn identify<D: Disk>(dirs: &[LogDir<D>]) -> Result<Identity, QueueOpenError> {
+pub(super) fn read<D: Disk>(dirs: &[LogDir<D>]) -> Result<Said, QueueOpenError> {
     let mut found = Vec::with_capacity(dirs.len());
     for (dir, opened) in dirs.iter().enumerate() {
         let bytes = read_if_there(opened.disk(), &DiskPath::root().entry(FILE))?;
@@ -44,22 +73,35 @@ pub(super) fn identify<D: Disk>(dirs: &[LogDir<D>]) -> Result<Identity, QueueOpe
         |properties| properties.node_id,
         |dir, found, expected| QueueOpenError::OtherNode { dir, found, expected },
     )?;
+    Ok(Said { each: found, cluster_id, node })
+}
+
+/// Whose the directories are, by what they say; it is written where it is missing. Where there are several, each says which
+/// of them has the metadata.
+///
+/// # Errors
+///
+/// The disk's.
+pub(super) fn identify<D: Disk>(
+    dirs: &[LogDir<D>],
+    Said { each: found, cluster_id, node }: Said,
+    metadata_dir: usize,
+) -> Result<Identity, QueueOpenError> {
     let cluster_id = cluster_id.unwrap_or_else(|| random_id().to_string());
     let node = node.unwrap_or(BrokerId::new(1));
-    let mut directories = Vec::with_capacity(dirs.len());
-    for (opened, properties) in dirs.iter().zip(found) {
-        let id = properties.as_ref().and_then(|properties| properties.directory_id);
-        let whole = properties.as_ref().is_some_and(|properties| properties.version == MetaVersion::V1);
-        let id = match id {
-            Some(id) if whole => id,
-            id => {
-                let id = id.unwrap_or_else(random_directory_id);
-                let other = properties.map(|properties| properties.other).unwrap_or_default();
-                write(opened, &cluster_id, node, id, other)?;
-                id
-            }
-        };
-        directories.push(Uuid::from_bytes(*id.as_bytes()));
+    let known = |said: &Option<MetaProperties>| said.as_ref().and_then(|said| said.directory_id);
+    let ids: Vec<DirectoryId> = found.iter().map(|said| known(said).unwrap_or_else(random_directory_id)).collect();
+    let directories: Vec<Uuid> = ids.iter().map(|id| Uuid::from_bytes(*id.as_bytes())).collect();
+    let has_metadata = directories.get(metadata_dir).filter(|_| dirs.len() > 1).map(Uuid::to_string);
+    for ((opened, said), id) in dirs.iter().zip(found).zip(ids) {
+        let is_whole = known(&said).is_some() && said.as_ref().is_some_and(|said| said.version == MetaVersion::V1);
+        let mut other = said.map(|said| said.other).unwrap_or_default();
+        let is_told = has_metadata.is_none() || other.get(METADATA_DIRECTORY) == has_metadata.as_ref();
+        if is_whole && is_told {
+            continue;
+        }
+        other.extend(has_metadata.iter().map(|id| (METADATA_DIRECTORY.to_owned(), id.clone())));
+        write(opened, &cluster_id, node, id, other)?;
     }
     Ok(Identity { cluster_id, node, directories })
 }
@@ -130,7 +172,7 @@ mod tests {
 
     fn open(disks: &[MemDisk]) -> Result<Identity, QueueOpenError> {
         let dirs: Vec<LogDir<MemDisk>> = disks.iter().map(|disk| LogDir::open(disk.clone()).unwrap()).collect();
-        identify(&dirs)
+        identify(&dirs, read(&dirs)?, 0)
     }
 
     fn say(disk: &MemDisk, text: &str) {

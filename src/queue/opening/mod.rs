@@ -12,12 +12,14 @@
 mod error;
 mod identity;
 mod metadata;
+mod missing;
 mod report;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use error::QueueOpenError;
+pub use missing::MissingMetadata;
 pub use report::OpeningReport;
 
 use crate::broker::{Broker, ControlRole, Input, settings};
@@ -46,6 +48,16 @@ pub(crate) struct OpeningOptions {
     pub(crate) threads: usize,
     pub(crate) open_files_max: usize,
     pub(crate) upkeep_interval_ms: u64,
+    pub(crate) take_over: TakeOver,
+}
+
+/// When partitions are taken over where there is no metadata.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum TakeOver {
+    /// If nothing says that it is missing.
+    IfCertain,
+    /// Whoever opens it says so.
+    Confirmed,
 }
 
 /// A partition that is here, by its directory.
@@ -84,8 +96,19 @@ pub(crate) fn open<D: Disk>(
             Err(error) => deletions_left.push(error.to_string()),
         }
     }
-    let identity = identity::identify(&dirs)?;
-    let metadata_dir = metadata_dir(&dirs)?;
+    let said = identity::read(&dirs)?;
+    let metadata_dir = match metadata_dir(&dirs)? {
+        Some(dir) => dir,
+        None => {
+            if options.take_over == TakeOver::IfCertain
+                && let Some(why) = missing::metadata_may_be_missing(&dirs, &said)?
+            {
+                return Err(QueueOpenError::MetadataMissing(why));
+            }
+            0
+        }
+    };
+    let identity = identity::identify(&dirs, said, metadata_dir)?;
     let (dir, metadata) = metadata::open(dirs.remove(metadata_dir), now)?;
     dirs.insert(metadata_dir, dir);
     let node = start(dirs, &identity, &metadata, options)?;
@@ -115,8 +138,8 @@ pub(crate) fn open<D: Disk>(
     Ok((node, report))
 }
 
-/// The directory that has the metadata, or is to get it.
-fn metadata_dir<D: Disk>(dirs: &[LogDir<D>]) -> Result<usize, QueueOpenError> {
+/// The directory that has the metadata.
+fn metadata_dir<D: Disk>(dirs: &[LogDir<D>]) -> Result<Option<usize>, QueueOpenError> {
     let partition = metadata_partition();
     let mut found = None;
     for (dir, opened) in dirs.iter().enumerate() {
@@ -126,7 +149,7 @@ fn metadata_dir<D: Disk>(dirs: &[LogDir<D>]) -> Result<usize, QueueOpenError> {
             return Err(DirsError::Duplicate { partition, first, second: dir }.into());
         }
     }
-    Ok(found.unwrap_or(0))
+    Ok(found)
 }
 
 /// Which partition has a directory where; and those directories whose files belong to another topic of the same name, which
