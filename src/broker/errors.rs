@@ -2,7 +2,7 @@
 
 use crate::id::TopicPartition;
 use crate::log::{AppendError, ProducerError, ReadError};
-use crate::message::{Detail, ErrorCode, FullDisk, RequestError};
+use crate::message::{AtSpaceBound, BoundReached, Detail, ErrorCode, FullDisk, RequestError};
 use crate::partition::{
     DeleteRecordsError, EpochError, ListOffsetsError, PartitionFetchError, ProduceError, StopReason,
 };
@@ -32,6 +32,13 @@ pub(super) fn produce(partition: &TopicPartition, error: &ProduceError) -> Reque
         ProduceError::NotAppendedInTime | ProduceError::TimedOut { .. } => ErrorCode::RequestTimedOut,
     };
     RequestError::because(code, error)
+}
+
+/// Where producers may wait for space, or segments that are not committed yet may go soon, trying again helps.
+pub(super) fn no_space(reached: BoundReached) -> RequestError {
+    let is_final = reached.bound.at_bound == AtSpaceBound::Fail || !reached.may_ever_fit();
+    let code = if is_final { ErrorCode::PolicyViolation } else { ErrorCode::ThrottlingQuotaExceeded };
+    RequestError::because(code, &reached).with(Detail::SpaceBound(Box::new(reached)))
 }
 
 pub(super) fn fetch(error: &PartitionFetchError) -> RequestError {

@@ -6,7 +6,9 @@ use crate::id::{TopicId, TopicPartition};
 use crate::log::{FileId, Isolation, Log, LogConfig, OpFailure, OpSeq, Span, SpanFacts, SyncId};
 use crate::message::{ListedOffset, Request, RequestError, Response};
 use crate::offset::Offset;
-use crate::partition::{DiskWish, LeadError, PartitionConfig, PartitionFacts, Reign, StopReason, TimeSearch, Waiter};
+use crate::partition::{
+    DiskWish, DroppedSegment, LeadError, PartitionConfig, PartitionFacts, Reign, StopReason, TimeSearch, Waiter,
+};
 use crate::record::{Batch, Checked, Entry};
 use crate::time::Timestamp;
 
@@ -179,6 +181,13 @@ pub enum Output {
         partition: TopicPartition,
         /// Which, and why.
         skipped: Skipped,
+    },
+    /// A segment has gone to make room for others. To be told.
+    Dropped {
+        /// Of which partition.
+        partition: TopicPartition,
+        /// Which one.
+        segment: DroppedSegment,
     },
     /// The partition could not be taken, and its log was dropped.
     NotHosted {

@@ -14,6 +14,7 @@
 
 mod admin;
 mod asked;
+mod bounds;
 mod changes;
 mod control;
 mod errors;
@@ -25,18 +26,21 @@ mod offsets;
 mod produce;
 mod refuse;
 pub(crate) mod settings;
+mod space;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub use crate::partition::DiskWish;
 pub use control::ControlRole;
 pub use io::{Body, DiskReport, FileRead, Host, Input, NotHosted, Opening, Output, RequestId};
+pub use space::{Dropped, SpaceConfig};
 
 use asked::{Asked, Key, Pending, Wait};
 use control::{Control, Job, Task};
 use groups::Groups;
 use marks::Marks;
 use refuse::unknown_partition;
+use space::Space;
 
 use crate::controller::Image;
 use crate::id::TopicPartition;
@@ -67,6 +71,8 @@ pub struct Broker {
     /// The coordinator of groups, if this node is the controller.
     groups: Groups,
     marks: Marks,
+    /// What partitions take, where there is a bound on it.
+    space: Space,
     /// Partitions that have more to do than one call may.
     behind: BTreeSet<TopicPartition>,
     /// Fetches that may have enough now.
@@ -260,6 +266,7 @@ impl Broker {
             self.retry_woken(now);
         }
         self.hosts.remove(partition);
+        self.note_space(partition);
         self.drop_offsets(partition);
         // What was looked for in its files is not found any more.
         for waiter in self.asked.waiters_at(partition) {
@@ -361,6 +368,7 @@ impl Broker {
             }
         }
         self.effects = effects;
+        self.note_space(partition);
     }
 
     fn on_wait(&mut self, waiter: Waiter, deadline: Instant) {
@@ -390,6 +398,7 @@ impl Broker {
             && let Some(host) = self.hosts.get_mut(&wait.partition)
         {
             host.cancel(waiter);
+            self.note_space(&wait.partition);
         }
     }
 }

@@ -4,6 +4,7 @@ use crate::broker::asked::{Gather, Key, Pending};
 use crate::broker::io::{Output, RequestId};
 use crate::broker::refuse::{for_clients, unknown_partition};
 use crate::broker::{Broker, errors};
+use crate::id::TopicPartition;
 use crate::log::Appended;
 use crate::message::{self, Produced, RequestError, Response};
 use crate::partition::{self, ProduceError, Waiter};
@@ -31,15 +32,15 @@ impl Broker {
                 Some(key) => self.asked.wait(key, index, &part.partition),
                 None => self.asked.number(),
             };
-            let (Ok(()), Some(host)) = (for_clients(&part.partition), self.hosts.get_mut(&part.partition)) else {
-                let error = for_clients(&part.partition).err().unwrap_or_else(|| unknown_partition(&part.partition));
-                if wants_answer {
-                    self.answer_produce(waiter, Err(error));
-                } else {
-                    self.outputs.push_back(Output::Refused { partition: part.partition, error });
-                }
-                continue;
+            let refusal = match for_clients(&part.partition) {
+                Ok(()) if self.hosts.contains_key(&part.partition) => None,
+                Ok(()) => Some(unknown_partition(&part.partition)),
+                Err(refusal) => Some(refusal),
             };
+            if let Some(refusal) = refusal {
+                self.refuse_produce(waiter, &part.partition, acks, refusal);
+                continue;
+            }
             let produce = partition::Produce {
                 waiter,
                 batch: part.batch,
@@ -49,11 +50,31 @@ impl Broker {
                 expected_offset: part.expected_offset,
                 leader_epoch: None,
             };
-            host.produce(now, date, produce, &mut self.effects);
-            self.carry(&part.partition);
+            let bytes = produce.batch.batch().size();
+            if let Err(reached) = self.make_space(date, &part.partition, bytes)
+                && !self.hosts.get(&part.partition).is_some_and(|host| host.has(&produce))
+            {
+                self.refuse_produce(waiter, &part.partition, acks, errors::no_space(reached));
+                continue;
+            }
+            self.with_host(&part.partition, |host, effects| host.produce(now, date, produce, effects));
         }
         if let Some(key) = key {
             self.maybe_respond(key);
+        }
+    }
+
+    fn refuse_produce(
+        &mut self,
+        waiter: Waiter,
+        partition: &TopicPartition,
+        acks: partition::Acks,
+        error: RequestError,
+    ) {
+        if acks == partition::Acks::None {
+            self.outputs.push_back(Output::Refused { partition: partition.clone(), error });
+        } else {
+            self.answer_produce(waiter, Err(error));
         }
     }
 

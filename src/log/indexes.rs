@@ -104,6 +104,11 @@ impl Indexes {
         Self { offset, time, since_entry: 0, offset_written, time_written }
     }
 
+    /// How many bytes both have.
+    pub(crate) fn bytes(&self) -> u64 {
+        (self.offset.as_bytes().len() + self.time.as_bytes().len()) as u64
+    }
+
     /// Whether either index has no room for another entry, so that the segment must be rolled.
     pub(crate) fn is_full(&self) -> bool {
         self.offset.is_full() || self.time.is_full()

@@ -89,6 +89,8 @@ pub struct Log {
     config: LogConfig,
     /// By base offset; never empty. The last one is active.
     segments: BTreeMap<Offset, Segment>,
+    /// What the files of all segments but the active one have.
+    sealed_bytes: u64,
     tail: Tail,
     epochs: EpochCache,
     producers: ProducerState,
@@ -162,6 +164,7 @@ impl Log {
         Self {
             config,
             segments: BTreeMap::new(),
+            sealed_bytes: 0,
             tail: Tail::default(),
             epochs: EpochCache::default(),
             producers: ProducerState::new(start, UnknownProducer::default()),
@@ -256,6 +259,12 @@ impl Log {
     /// How many bytes of batches there are.
     pub fn size(&self) -> u64 {
         self.segments.values().map(|segment| u64::from(segment.size)).sum()
+    }
+
+    /// How many bytes the files of all segments have, or will have once all is written: batches and indexes. It takes no look at
+    /// each of them.
+    pub fn disk_bytes(&self) -> u64 {
+        self.sealed_bytes + self.active().disk_bytes()
     }
 
     /// How many bytes of batches are kept in memory.
@@ -396,8 +405,17 @@ impl Log {
         let first = self.segments.range(..from).next_back().map_or(from, |(base, _)| *base);
         let settled = self.segments.range_mut(first..active).map(|(_, segment)| segment);
         for segment in settled.take_while(|segment| segment.next <= self.high_watermark) {
-            segment.indexes = None;
+            segment.forget_indexes();
         }
+    }
+
+    /// Segments have come, gone or been replaced.
+    fn recount(&mut self) {
+        self.sealed_bytes = self.bytes_of_sealed();
+    }
+
+    fn bytes_of_sealed(&self) -> u64 {
+        self.segments.values().rev().skip(1).map(Segment::disk_bytes).sum()
     }
 
     fn assign_epoch(&mut self, epoch: LeaderEpoch, start: Offset, out: &mut Vec<Effect>) {
@@ -475,6 +493,7 @@ impl Log {
         assert!(self.flushed() <= self.written(), "more is flushed than written");
         assert!(self.written() <= self.log_end_offset, "more is written than appended");
         assert!(self.active().base <= self.log_end_offset, "the active segment begins past the log end");
+        debug_assert_eq!(self.sealed_bytes, self.bytes_of_sealed(), "a sealed segment has changed and was not counted");
         debug_assert!(
             self.segments.values().zip(self.segments.values().skip(1)).all(|(a, b)| a.next <= b.base),
             "segments overlap"

@@ -65,6 +65,8 @@ pub struct RecoveredSegment {
     pub modified: Timestamp,
     /// Its indexes, where the opening has needed them: the active segment's, and those that were rebuilt.
     pub indexes: Option<Indexes>,
+    /// How long the files of its offset index and its time index are, where `indexes` does not say.
+    pub index_len: u32,
     /// What the index files say.
     pub index_files: IndexFiles,
     /// The transactions aborted in it.
@@ -89,6 +91,13 @@ pub enum IndexFiles {
     },
     /// Something else: they must be written again.
     Wrong,
+}
+
+impl RecoveredSegment {
+    /// How long the files of its offset index and its time index are.
+    pub(crate) fn index_bytes(&self) -> u32 {
+        self.indexes.as_ref().map_or(self.index_len, |indexes| u32::try_from(indexes.bytes()).unwrap_or(u32::MAX))
+    }
 }
 
 impl Log {
@@ -119,6 +128,7 @@ impl Log {
             log.add_segment(end, now, out);
         }
         log.active_mut().last_op = None;
+        log.recount();
         if found.epochs_changed {
             log.write_epochs(out);
         }
@@ -172,6 +182,7 @@ impl Log {
             jitter_ms: 0,
             index_interval_bytes: self.config.index_interval_bytes,
             reserved: found.size,
+            index_bytes: found.index_bytes(),
             indexes: found.indexes,
             aborted_written,
             aborted: found.aborted,

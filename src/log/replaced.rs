@@ -81,11 +81,13 @@ impl Log {
             index_interval_bytes: self.config.index_interval_bytes,
             reserved: output.size,
             indexes: None,
+            index_bytes: output.index_bytes(),
             aborted_written: Written::all_of(output.aborted.as_bytes()),
             aborted: output.aborted,
             last_op: None,
         };
         self.segments.insert(output.base, segment);
+        self.recount();
         let replaces = inputs.iter().map(|(base, _)| *base).collect();
         let swapped = self.emit(DiskOp::Swap { base: output.base, files, replaces }, out);
         if let Some(segment) = self.segments.get_mut(&output.base) {

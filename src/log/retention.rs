@@ -2,7 +2,7 @@
 
 use crate::log::Log;
 use crate::log::op::Effect;
-use crate::log::segment::Segment;
+use crate::log::segment::{Segment, SegmentInfo};
 use crate::offset::Offset;
 use crate::time::Timestamp;
 
@@ -15,6 +15,8 @@ pub enum Breach {
     Size,
     /// Its latest record was older than `retention_ms`.
     Time,
+    /// Somebody needs its space, and it was the oldest.
+    Space,
 }
 
 /// Why the log start was not moved.
@@ -78,6 +80,25 @@ impl Log {
         gone
     }
 
+    /// The oldest segment, if it may go for its space: nothing of it lies above the high watermark, and it has something.
+    pub fn oldest_removable(&self) -> Option<SegmentInfo> {
+        let mut bases = self.segments.values();
+        let oldest = bases.next()?;
+        let upper = bases.next().map_or(self.log_end_offset, |next| next.base);
+        let may_go = self.high_watermark >= upper && oldest.size > 0 && self.config.cleanup.deletes();
+        may_go.then(|| SegmentInfo::from(oldest))
+    }
+
+    /// Removes the oldest segment for its space, and moves the log start to what stays. If it was the only one, a new one is
+    /// begun. Answers which it was, and how many bytes its files had; `None` if [`Log::oldest_removable`] has none.
+    pub fn remove_oldest(&mut self, now: Timestamp, out: &mut Vec<Effect>) -> Option<(SegmentInfo, u64)> {
+        let oldest = self.oldest_removable()?;
+        let before = self.disk_bytes();
+        self.remove_while(Breach::Space, now, out, |_, segment, _| segment.base == oldest.base_offset);
+        self.check();
+        Some((oldest, before.saturating_sub(self.disk_bytes())))
+    }
+
     /// Removes segments from the oldest on while `goes` says so; never one that ends above the high watermark, nor an
     /// empty active one.
     fn remove_while(
@@ -104,6 +125,9 @@ impl Log {
         for (base, _) in &gone {
             self.remove_segment(*base, out);
             self.remove_snapshots(|offset| offset == *base, out);
+        }
+        if !gone.is_empty() {
+            self.recount();
         }
         self.begin_at_first_segment(out);
         gone

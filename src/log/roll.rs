@@ -136,6 +136,7 @@ impl Log {
         self.emit(DiskOp::Create { file: files.index, name: FileName::OffsetIndex(base) }, out);
         self.emit(DiskOp::Create { file: files.time_index, name: FileName::TimeIndex(base) }, out);
         self.unsynced.named(OpSeq(self.next_op));
+        self.recount();
         let high_watermark = self.high_watermark;
         self.set_high_watermark(high_watermark);
     }

@@ -48,6 +48,8 @@ pub(crate) struct Segment {
     pub(crate) reserved: u32,
     /// Kept while the segment grows or a truncation may still make it grow again.
     pub(crate) indexes: Option<Indexes>,
+    /// How long the files of its indexes are once those are not kept any more.
+    pub(crate) index_bytes: u32,
     pub(crate) aborted: TxnIndex,
     pub(crate) aborted_written: Written,
     /// The last op on its files, once there are no more to come.
@@ -70,6 +72,7 @@ impl Segment {
             index_interval_bytes: 0,
             reserved: 0,
             indexes: Some(Indexes::new(base, index_bytes_max)),
+            index_bytes: 0,
             aborted: TxnIndex::new(base),
             aborted_written: Written::default(),
             last_op: None,
@@ -79,6 +82,20 @@ impl Segment {
     pub(crate) fn facts(&self) -> SegmentFacts {
         let first_timestamp = self.first_timestamp.unwrap_or(Timestamp::NONE);
         SegmentFacts { next_offset: self.next, max: self.max, first_timestamp }
+    }
+
+    /// How many bytes its files have, or will have once all is written: batches and indexes.
+    pub(crate) fn disk_bytes(&self) -> u64 {
+        let indexes = self.indexes.as_ref().map_or(u64::from(self.index_bytes), Indexes::bytes);
+        u64::from(self.size) + indexes + self.aborted.as_bytes().len() as u64
+    }
+
+    /// Lets go of its indexes, which will not change any more.
+    pub(crate) fn forget_indexes(&mut self) {
+        if let Some(indexes) = self.indexes.take() {
+            // Each holds at most `segment_index_bytes`, an i32.
+            self.index_bytes = u32::try_from(indexes.bytes()).unwrap_or(u32::MAX);
+        }
     }
 
     /// The date that retention by time looks at.

@@ -240,6 +240,7 @@ impl Log {
             self.emit(DiskOp::Truncate { file, len: aborted }, out);
         }
         self.unsynced.wrote(files.log, OpSeq(self.next_op));
+        self.recount();
     }
 
     /// Everything else that may not lie past the end.

@@ -5,6 +5,7 @@ use std::fmt;
 use crate::epoch::LeaderEpoch;
 use crate::id::{BrokerId, TopicPartition};
 use crate::message::code::ErrorCode;
+use crate::message::space::BoundReached;
 use crate::offset::Offset;
 use crate::record::{CheckError, Refused};
 
@@ -50,6 +51,8 @@ pub enum Detail {
     /// `KAFKA_STORAGE_ERROR`: the disk is full, and nothing was appended; `REQUEST_TIMED_OUT`: what was appended waits for
     /// space. To ask again helps once there is some.
     DiskFull(Box<FullDisk>),
+    /// `THROTTLING_QUOTA_EXCEEDED`, `POLICY_VIOLATION`: a bound on space would be exceeded. Nothing was appended.
+    SpaceBound(Box<BoundReached>),
 }
 
 /// Which disk has no space.

@@ -19,6 +19,7 @@ mod fetch;
 mod group;
 mod offsets;
 mod produce;
+mod space;
 mod topic;
 
 pub use code::{ErrorCode, UnknownCode};
@@ -28,6 +29,7 @@ pub use fetch::{AbortedTransaction, Fetch, FetchPartition, Fetched, IsolationLev
 pub use group::{CommitPartition, Committed, Membership, OffsetCommit, OffsetFetch, Pending};
 pub use offsets::{DeleteBefore, DeleteRecords, ListOffsets, ListPartition, ListedOffset, OffsetSpec};
 pub use produce::{Acks, Durability, InitProducerId, Produce, ProducePartition, Produced, ProducerIdentity};
+pub use space::{AtSpaceBound, BoundReached, SpaceBound};
 pub use topic::{
     AlterConfigs, ConfigChange, ConfigEntry, ConfigOperation, ConfigSource, CreatePartitions, CreateTopics,
     CreatedTopic, DeleteTopics, DescribeConfigs, DescribeTopics, Described, MorePartitions, NewTopic,

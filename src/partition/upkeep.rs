@@ -176,7 +176,7 @@ impl Partition {
     }
 
     /// Changes the log so that something of it goes: the mark that says so comes before what removes it.
-    fn removing<T, E>(
+    pub(super) fn removing<T, E>(
         &mut self,
         out: &mut Vec<Effect>,
         change: impl FnOnce(&mut Log, &mut Vec<log::Effect>) -> Result<(bool, T), E>,

@@ -98,6 +98,8 @@ pub(super) struct Held {
     queue: BTreeMap<u64, (Timestamp, Produce)>,
     numbers: BTreeMap<Waiter, u64>,
     arrivals: u64,
+    /// How many bytes their batches have.
+    bytes: u64,
 }
 
 impl Held {
@@ -108,6 +110,7 @@ impl Held {
 
     pub(super) fn pop(&mut self) -> Option<(u64, Timestamp, Produce)> {
         let (number, (date, produce)) = self.queue.pop_first()?;
+        self.bytes -= u64::from(produce.batch.batch().size());
         self.numbers.remove(&produce.waiter);
         Some((number, date, produce))
     }
@@ -118,6 +121,7 @@ impl Held {
         if produce.acks != Acks::None {
             self.numbers.insert(produce.waiter, number);
         }
+        self.bytes += u64::from(produce.batch.batch().size());
         self.queue.insert(number, (date, produce));
     }
 
@@ -127,7 +131,14 @@ impl Held {
 
     pub(super) fn remove(&mut self, waiter: Waiter) -> Option<Produce> {
         let number = self.numbers.remove(&waiter)?;
-        self.queue.remove(&number).map(|(_, produce)| produce)
+        let (_, produce) = self.queue.remove(&number)?;
+        self.bytes -= u64::from(produce.batch.batch().size());
+        Some(produce)
+    }
+
+    /// How many bytes their batches have.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     pub(super) fn len(&self) -> usize {

@@ -1,6 +1,6 @@
 //! What becomes of a record: its ticket, and the outcome that names it.
 
-use crate::message::{FullDisk, RequestError};
+use crate::message::{BoundReached, Detail, FullDisk, RequestError};
 use crate::offset::Offset;
 use crate::producer::lane::{BatchId, LaneId};
 use crate::record::BuildError;
@@ -123,6 +123,15 @@ pub enum SendError {
         /// What is known of them.
         known: Known,
     },
+    /// A bound on space has left none for them. Where it lets producers wait, it was so until their time was over or they had
+    /// been sent as often as they may.
+    #[error("{bound}; {known}")]
+    SpaceBound {
+        /// Which bound.
+        bound: Box<BoundReached>,
+        /// What is known of them.
+        known: Known,
+    },
     /// Newer records have taken their room, as the producer is configured. They were never sent.
     #[error("dropped to make room for newer records")]
     Dropped,
@@ -132,6 +141,22 @@ pub enum SendError {
         /// What is known of them.
         known: Known,
     },
+}
+
+impl SendError {
+    /// The error of records for which there was no space, if that is what `detail` says.
+    pub(super) fn for_want_of_space(detail: &Detail, known: Known) -> Option<Self> {
+        match detail {
+            Detail::DiskFull(disk) => Some(Self::DiskFull { disk: disk.clone(), known }),
+            Detail::SpaceBound(bound) => Some(Self::SpaceBound { bound: bound.clone(), known }),
+            Detail::None
+            | Detail::Range { .. }
+            | Detail::LogEnd(_)
+            | Detail::Records(_)
+            | Detail::Leader { .. }
+            | Detail::Poisoned => None,
+        }
+    }
 }
 
 /// What is known of records that nobody has acknowledged.

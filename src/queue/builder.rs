@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::broker::SpaceConfig;
 use crate::disk::{Disk, FileDisk, OpenError};
+use crate::id::TopicName;
+use crate::message::{AtSpaceBound, SpaceBound};
 use crate::queue::Queue;
 use crate::queue::node::{Clock, ends, wait_for_an_end};
 use crate::queue::opening::{OpeningOptions, QueueOpenError, TakeOver, open};
@@ -27,6 +30,7 @@ pub struct QueueBuilder {
     open_files_max: usize,
     upkeep_interval: Duration,
     take_over: TakeOver,
+    space: SpaceConfig,
 }
 
 impl Default for QueueBuilder {
@@ -37,6 +41,7 @@ impl Default for QueueBuilder {
             open_files_max: 64,
             upkeep_interval: Duration::from_secs(30),
             take_over: TakeOver::IfCertain,
+            space: SpaceConfig::default(),
         }
     }
 }
@@ -76,6 +81,36 @@ impl QueueBuilder {
         Self { take_over: TakeOver::Confirmed, ..self }
     }
 
+    /// How many bytes all topics together may take of the disks, and what becomes of a batch that would take more; there is no
+    /// bound by default. It holds over reopenings only as long as it is given again.
+    ///
+    /// Segments and their index files count, to the byte, also those of the queue's own topics; what goes at once with
+    /// retention, compaction, deleted records or a deleted topic counts no more. The bound is never exceeded by records of
+    /// topics. What the queue writes for itself is never refused and never dropped: how far groups have come, and the metadata;
+    /// so these alone may exceed it, and so may the last entry of an index (12 bytes) when a segment ends. Space is reserved
+    /// ahead of what is appended, as much again as a segment has, 64 KiB at least and 16 MiB at most for each partition:
+    /// leave room for that beside the bound. A queue that takes more when it is opened keeps what it has until a batch comes.
+    ///
+    /// With [`AtSpaceBound::Block`] and [`AtSpaceBound::Fail`] a producer is told
+    /// [`SendError::SpaceBound`](crate::producer::SendError::SpaceBound), the former once its delivery timeout is over or its
+    /// retries are. With [`AtSpaceBound::DropOldest`] whole segments go, those first whose latest record is the oldest, and one
+    /// that still grows only if there is no other: so let a topic's segments be much smaller than the bound. They go only once
+    /// all of them is committed, and never of a topic that compacts what it has; until one may go, it is as with `Block`.
+    /// [`Queue::disk_use`] counts what went. A consumer that stood there is told that its position is out of range, or goes on
+    /// as it is configured.
+    #[must_use]
+    pub fn disk_bytes_max(mut self, bytes: u64, at_bound: AtSpaceBound) -> Self {
+        self.space.total = Some(SpaceBound { bytes_max: bytes, at_bound });
+        self
+    }
+
+    /// The same for one topic, which need not be there yet. Its own bound is looked at first, then that of all topics.
+    #[must_use]
+    pub fn topic_disk_bytes_max(mut self, topic: TopicName, bytes: u64, at_bound: AtSpaceBound) -> Self {
+        self.space.topics.insert(topic, SpaceBound { bytes_max: bytes, at_bound });
+        self
+    }
+
     /// Opens the queue: whatever happened before is put right or reported ([`Queue::report`]).
     ///
     /// # Errors
@@ -109,6 +144,7 @@ impl QueueBuilder {
     fn open_named<D: Disk>(self, disks: Vec<D>, names: Vec<String>) -> Result<Queue, QueueOpenError> {
         let options = OpeningOptions {
             names,
+            space: self.space,
             threads: self.threads,
             open_files_max: self.open_files_max,
             upkeep_interval_ms: u64::try_from(self.upkeep_interval.as_millis()).unwrap_or(u64::MAX).max(1),

@@ -13,6 +13,7 @@ use crate::queue::consumer::{Consumer, ConsumerConfig, ConsumerConfigError};
 use crate::queue::node::{Closed, Handle, Node};
 use crate::queue::opening::{OpeningReport, QueueOpenError, metadata_partition};
 use crate::queue::producer::{Producer, ProducerConfig};
+use crate::queue::usage::DiskUse;
 
 /// An open queue: topics of records, kept in the directories it was opened on. A clone is another handle of the same.
 ///
@@ -31,11 +32,16 @@ pub struct Queue {
 /// How a node is ended, whatever its disk.
 trait End: Send + Sync {
     fn close(&self) -> Vec<Closed>;
+    fn disk_use(&self) -> DiskUse;
 }
 
 impl<D: Disk> End for Handle<D> {
     fn close(&self) -> Vec<Closed> {
         Self::close(self, &metadata_partition())
+    }
+
+    fn disk_use(&self) -> DiskUse {
+        self.node().disk_use()
     }
 }
 
@@ -81,6 +87,12 @@ impl Queue {
     /// [`ConsumerConfigError`] if its configuration makes no sense.
     pub fn consumer(&self, config: &ConsumerConfig) -> Result<Consumer, ConsumerConfigError> {
         Consumer::new(Arc::clone(&self.client), config)
+    }
+
+    /// What the queue takes of its disks, and what was dropped to keep it within its bounds. It looks at each partition, not at
+    /// files.
+    pub fn disk_use(&self) -> DiskUse {
+        self.end.disk_use()
     }
 
     /// Ends the queue in order: what was appended is written and flushed, and each log closed, so that the next opening need

@@ -61,7 +61,9 @@ mod permits;
 mod pool;
 mod producer;
 mod sync;
+mod usage;
 
+pub use crate::broker::Dropped;
 pub use admin::AdminError;
 pub use builder::QueueBuilder;
 pub use consumer::{
@@ -77,6 +79,8 @@ pub use producer::{
     NewPartitioner, Partitioning, Payload, Placed, Producer, ProducerConfig, Record, SendAndWaitError, SendFault,
     SendTicket, TopicProducer,
 };
+
+pub use usage::{DiskUse, TopicDiskUse};
 
 #[doc = include_str!("comparison.md")]
 pub mod comparison {}

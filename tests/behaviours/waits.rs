@@ -614,6 +614,7 @@ fn a_compacted_segment_takes_its_place_behind_a_mark_that_does_not_need_the_old_
         created: NOW,
         modified: NOW,
         indexes: None,
+        index_len: 0,
         index_files: IndexFiles::Same,
         aborted: TxnIndex::new(at(0)),
         has_txn_index: false,

@@ -163,6 +163,9 @@ impl Hand {
                 Output::Find { waiter, partition, search } => self.searches.push((waiter, partition, search)),
                 Output::Load { waiter, partition, body } => self.loads.push_back((waiter, partition, body)),
                 Output::Skipped { partition, skipped } => self.skipped.push((partition, skipped)),
+                Output::Dropped { partition, segment } => {
+                    panic!("{partition}: {segment:?} was dropped without a bound")
+                }
                 Output::NotHosted { partition, error } => panic!("{partition}: {error}"),
                 Output::Open(opening) => self.openings.push(*opening),
                 Output::Led { partition, result } => self.led.push((partition, result)),

@@ -81,7 +81,8 @@ impl Positions {
                     | Detail::Records(_)
                     | Detail::Leader { .. }
                     | Detail::Poisoned
-                    | Detail::DiskFull(_) => None,
+                    | Detail::DiskFull(_)
+                    | Detail::SpaceBound(_) => None,
                 };
                 let gone = PollError::OutOfRange { partition: partition.clone(), position, range };
                 assigned.reset(reset, gone);

@@ -103,6 +103,7 @@ impl<D: Disk> Opening<'_, D> {
             created: self.now,
             modified: log.modified,
             indexes: Some(indexes),
+            index_len: 0,
             index_files,
             aborted: scanned.aborted,
             has_txn_index: files.others.contains_key(&FileName::TxnIndex(base)),

@@ -207,6 +207,7 @@ fn empty_segment(base: Offset, index_bytes_max: u32, now: Timestamp) -> Recovere
         created: now,
         modified: now,
         indexes: Some(Indexes::new(base, index_bytes_max)),
+        index_len: 0,
         index_files: IndexFiles::Wrong,
         aborted: TxnIndex::new(base),
         has_txn_index: false,

@@ -61,6 +61,10 @@ impl<D: Disk> Opening<'_, D> {
             created: self.now,
             modified: log.modified,
             indexes: None,
+            index_len: [FileName::OffsetIndex(base), FileName::TimeIndex(base)]
+                .iter()
+                .filter_map(|name| files.others.get(name))
+                .fold(0, |sum: u32, len| sum.saturating_add(u32::try_from(*len).unwrap_or(u32::MAX))),
             index_files: IndexFiles::Same,
             aborted: TxnIndex::load(base, &aborted).unwrap_or_else(|_| TxnIndex::new(base)),
             has_txn_index: files.others.contains_key(&FileName::TxnIndex(base)),

@@ -84,6 +84,7 @@ impl CleanedSegment {
             created: modified,
             modified,
             indexes: Some(self.indexes),
+            index_len: 0,
             index_files: IndexFiles::Same,
             has_txn_index: !self.aborted.is_empty(),
             aborted: self.aborted,

@@ -161,6 +161,7 @@ fn a_compacted_segment_is_put_in_no_other_place_than_that_of_its_inputs() {
         created: NOW,
         modified: NOW,
         indexes: None,
+        index_len: 0,
         index_files: IndexFiles::Same,
         aborted: TxnIndex::new(at(base)),
         has_txn_index: false,

@@ -29,7 +29,7 @@ mod unbuilt;
 use std::collections::VecDeque;
 
 use crate::epoch::Sequence;
-use crate::message::{FullDisk, ProducerIdentity};
+use crate::message::{Detail, ProducerIdentity};
 use crate::producer::config::AccumulatorConfig;
 use crate::producer::outcome::{Known, Outcome, PushError, Pushed, Room, SendError, Ticket, Tickets};
 use crate::record::{Batch, BatchBuilder, Header, NewRecord};
@@ -75,8 +75,8 @@ pub struct Lane {
     bytes: u64,
     /// How much room the next batch gets to begin with.
     room_hint: usize,
-    /// What the last answer said, if it was that the disk is full.
-    full_disk: Option<Box<FullDisk>>,
+    /// What the last answer said, if it was that there is no space.
+    no_space: Option<Detail>,
     is_closed: bool,
 }
 
@@ -147,7 +147,7 @@ impl Lane {
             next_id: 0,
             bytes: 0,
             room_hint: 0,
-            full_disk: None,
+            no_space: None,
             is_closed: false,
         }
     }
@@ -178,7 +178,7 @@ impl Lane {
         }
         if self.is_idle() {
             // Nothing has been asked since.
-            self.full_disk = None;
+            self.no_space = None;
         }
         let id = self.next_id();
         let room = self.room_of(&builder);
@@ -384,10 +384,8 @@ impl Lane {
 
     /// Why records were not delivered in time: those that stand behind one that finds no space find none either.
     fn overdue(&self, known: Known) -> SendError {
-        match &self.full_disk {
-            Some(disk) => SendError::DiskFull { disk: disk.clone(), known },
-            None => SendError::Expired { timeout_ms: self.config.delivery_timeout_ms, known },
-        }
+        let no_space = self.no_space.as_ref().and_then(|detail| SendError::for_want_of_space(detail, known));
+        no_space.unwrap_or(SendError::Expired { timeout_ms: self.config.delivery_timeout_ms, known })
     }
 
     /// Asserts what always holds.

@@ -36,7 +36,7 @@ impl Lane {
     pub fn failed(&mut self, now: Instant, id: BatchId, batch: Batch, error: RequestError, out: &mut Vec<Outcome>) {
         let Some(index) = self.index_of(id) else { return };
         let verdict = self.judge(index, &batch, &error);
-        self.note_disk(&error);
+        self.note_space(&error);
         let sent = &mut self.sent[index];
         sent.failures = sent.failures.saturating_add(1);
         sent.may_be_written |= !says_not_written(&error);
@@ -117,7 +117,7 @@ impl Lane {
     ) {
         let Some(batch) = self.sent.remove(index) else { return };
         self.bytes = self.bytes.saturating_sub(batch.bytes);
-        self.full_disk = None;
+        self.no_space = None;
         self.has_acknowledged(batch.base_sequence.advance(batch.tickets.count));
         out.push(Outcome { tickets: batch.tickets, result: Ok(Delivered { base_offset, log_append_time }) });
         self.settle();
@@ -126,21 +126,14 @@ impl Lane {
 
     fn refuse(&mut self, index: usize, error: RequestError, out: &mut Vec<Outcome>) {
         let known = if self.sent[index].may_be_written { Known::Unknown } else { Known::NotWritten };
-        let told = match error.detail {
-            Detail::DiskFull(disk) => SendError::DiskFull { disk, known },
-            Detail::None
-            | Detail::Range { .. }
-            | Detail::LogEnd(_)
-            | Detail::Records(_)
-            | Detail::Leader { .. }
-            | Detail::Poisoned => SendError::Refused { error, known },
-        };
-        self.give_up(index, known, told, out);
+        let told = SendError::for_want_of_space(&error.detail, known);
+        self.give_up(index, known, told.unwrap_or(SendError::Refused { error, known }), out);
     }
 
-    /// Whether the last answer was that the disk is full.
-    fn note_disk(&mut self, error: &RequestError) {
-        self.full_disk = if let Detail::DiskFull(disk) = &error.detail { Some(disk.clone()) } else { None };
+    /// Notes whether the last answer was that there is no space.
+    fn note_space(&mut self, error: &RequestError) {
+        let is_space = matches!(error.detail, Detail::DiskFull(_) | Detail::SpaceBound(_));
+        self.no_space = is_space.then(|| error.detail.clone());
     }
 
     /// What to do about the failure of a batch. Only the first one of those on their way can say that the broker expects

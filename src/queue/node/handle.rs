@@ -24,6 +24,10 @@ impl<D: Disk> Handle<D> {
         Arc::new(Self(node))
     }
 
+    pub(crate) fn node(&self) -> &Node<D> {
+        &self.0
+    }
+
     /// Ends the node in order; see [`Node::close`].
     pub(crate) fn close(&self, last: &TopicPartition) -> Vec<Closed> {
         self.0.close(last)

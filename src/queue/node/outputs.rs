@@ -201,6 +201,8 @@ impl<D: Disk> Core<D> {
             }
             Output::Load { waiter, partition, body } => todo.tasks.push(Task::Load { waiter, partition, body }),
             Output::Skipped { partition, skipped } => self.skipped.push((partition, skipped)),
+            // The broker counts them.
+            Output::Dropped { .. } => {}
             Output::NotHosted { partition, error } => self.not_hosted.push((partition, error.to_string())),
             Output::Open(opening) => todo.tasks.push(Task::Open(opening)),
             Output::Started(result) => self.started = Some(result),

@@ -225,7 +225,14 @@ mod tests {
     fn open_node(disk: &MemDisk) -> Arc<Node<MemDisk>> {
         let names = vec!["disk 0".to_owned()];
         let take_over = opening::TakeOver::IfCertain;
-        let options = OpeningOptions { names, threads: 1, open_files_max: 8, upkeep_interval_ms: 30_000, take_over };
+        let options = OpeningOptions {
+            names,
+            threads: 1,
+            open_files_max: 8,
+            upkeep_interval_ms: 30_000,
+            take_over,
+            space: crate::broker::SpaceConfig::default(),
+        };
         opening::open(vec![disk.clone()], options, Timestamp::from_millis(0)).unwrap().0
     }
 

@@ -11,6 +11,7 @@ use crate::queue::node::Node;
 use crate::queue::node::outputs::{AdoptionResult, Core};
 use crate::queue::sync::WaitUntil;
 use crate::queue::sync::atomic::Ordering::SeqCst;
+use crate::queue::usage::DiskUse;
 
 impl<D: Disk> Node<D> {
     /// Waits until it is so, and does tasks meanwhile.
@@ -77,6 +78,11 @@ impl<D: Disk> Node<D> {
     pub(crate) fn with_image<T>(&self, look: impl FnOnce(&Image) -> T) -> T {
         let core = self.core.lock();
         look(core.broker.image().unwrap_or(&Image::default()))
+    }
+
+    /// What the partitions take of the disks.
+    pub(crate) fn disk_use(&self) -> DiskUse {
+        DiskUse::of(&self.core.lock().broker)
     }
 
     /// How many directories there are.

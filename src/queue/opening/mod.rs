@@ -22,7 +22,7 @@ pub use error::QueueOpenError;
 pub use missing::MissingMetadata;
 pub use report::OpeningReport;
 
-use crate::broker::{Broker, ControlRole, Input, settings};
+use crate::broker::{Broker, ControlRole, Input, SpaceConfig, settings};
 use crate::controller::{self, Candidate, Controller, Draw, Opened, Topic, Uuid};
 use crate::coordinator::CoordinatorConfig;
 use crate::disk::dirs::DirsError;
@@ -45,6 +45,8 @@ pub(crate) use metadata::metadata_partition;
 pub(crate) struct OpeningOptions {
     /// What the directories are called, for people.
     pub(crate) names: Vec<String>,
+    /// What the partitions may take of the disks.
+    pub(crate) space: SpaceConfig,
     pub(crate) threads: usize,
     pub(crate) open_files_max: usize,
     pub(crate) upkeep_interval_ms: u64,
@@ -200,6 +202,7 @@ fn start<D: Disk>(
         // A consumer that has been away for long, or will be, keeps its place: who reads is few here, and known.
         coordinator: CoordinatorConfig { retention_ms: None, ..CoordinatorConfig::default() },
     };
+    let broker = Broker::controlling(role).bounded(options.space);
     let options = NodeOptions {
         broker: identity.node,
         directories: identity.directories.clone(),
@@ -209,7 +212,7 @@ fn start<D: Disk>(
         open_files_max: options.open_files_max,
         upkeep_interval_ms: options.upkeep_interval_ms,
     };
-    Ok(Node::start(Broker::controlling(role), dirs, options)?)
+    Ok(Node::start(broker, dirs, options)?)
 }
 
 /// One opening, once the node has been started.

@@ -49,6 +49,7 @@ fn known(error: &SendError) -> Known {
         SendError::Refused { known, .. }
         | SendError::Expired { known, .. }
         | SendError::DiskFull { known, .. }
+        | SendError::SpaceBound { known, .. }
         | SendError::Closed { known } => *known,
         SendError::Build(_) | SendError::Dropped => Known::NotWritten,
     }

@@ -1,0 +1,81 @@
+//! What a partition takes of its disk, and letting go of its oldest segment for somebody who needs the space.
+
+use crate::log::{AppendDecision, Health, TrimError};
+use crate::offset::Offset;
+use crate::partition::{Effect, Partition, Produce};
+use crate::time::Timestamp;
+
+/// What a partition takes of its disk.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct PartitionSpace {
+    /// How many bytes segments and their index files have, or will have once all is written, those of batches that wait for
+    /// the disk included.
+    pub bytes: u64,
+    /// The oldest segment, if it may go.
+    pub oldest: Option<Oldest>,
+}
+
+/// The oldest segment of a partition. The smallest of several goes first.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Oldest {
+    /// Whether it grows.
+    pub growth: Growth,
+    /// The date of its latest record.
+    pub date: Timestamp,
+}
+
+/// Whether a segment grows.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Growth {
+    /// Not any more.
+    Sealed,
+    /// It is the active one. It goes last, for it has what came last.
+    Active,
+}
+
+/// A segment that went for its space.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct DroppedSegment {
+    /// The offset in its files' names.
+    pub base_offset: Offset,
+    /// The offset behind its last batch.
+    pub next_offset: Offset,
+    /// How many bytes it had, with those of its index files.
+    pub bytes: u64,
+}
+
+impl Partition {
+    /// What the partition takes of its disk.
+    pub fn space(&self) -> PartitionSpace {
+        let is_good = !matches!(self.log.health(), Health::Poisoned { .. }) && self.leader().is_ok();
+        let oldest = self.log.oldest_removable().filter(|_| is_good).map(|oldest| {
+            let is_active = oldest.files == self.log.active_segment().files;
+            let growth = if is_active { Growth::Active } else { Growth::Sealed };
+            let has_date = oldest.max_timestamp.as_millis() >= 0;
+            Oldest { growth, date: if has_date { oldest.max_timestamp } else { oldest.modified } }
+        });
+        PartitionSpace { bytes: self.log.disk_bytes() + self.held.bytes(), oldest }
+    }
+
+    /// Lets go of the oldest segment, whoever has not read it; if it is the only one, a new one is begun. `None` if it must
+    /// not go: it is not all committed, it has nothing, the topic keeps or compacts what it has, or the log is poisoned.
+    pub fn drop_oldest(&mut self, date: Timestamp, out: &mut Vec<Effect>) -> Option<DroppedSegment> {
+        self.space().oldest?;
+        let dropped = self.removing(out, |log, out| {
+            let removed = log.remove_oldest(date, out);
+            Ok::<_, TrimError>((removed.is_some(), removed))
+        });
+        self.proceed(out);
+        let (segment, bytes) = dropped.ok()??;
+        Some(DroppedSegment { base_offset: segment.base_offset, next_offset: segment.next_offset, bytes })
+    }
+
+    /// Whether the batch is one that the log has already, sent again: it takes no space.
+    pub fn has(&self, produce: &Produce) -> bool {
+        let epoch = self.leader_epoch();
+        epoch.is_some_and(|epoch| {
+            let decision = self.log.decide_append(&produce.batch, epoch, self.config.markers);
+            matches!(decision, Ok(AppendDecision::Duplicate(_)))
+        })
+    }
+}
