@@ -157,6 +157,11 @@ impl Ledger {
         self.pending.first_key_value().map_or(self.next, |(lowest, _)| *lowest)
     }
 
+    /// The smallest offset that may be handed out.
+    pub const fn next_offset(&self) -> Offset {
+        self.next
+    }
+
     /// How many records were handed out and are not acknowledged.
     pub const fn outstanding(&self) -> u64 {
         self.outstanding

@@ -3,10 +3,10 @@
 //! - May use: `consumer`, `sync`, and its siblings `inbox` and `record`.
 //! - Must not know: the node, and what is done with a record.
 //! - Always true: no more records are outstanding, in all partitions together, than the limit says; a receipt from before a
-//!   seek acknowledges nothing behind it.
+//!   seek acknowledges nothing behind it; without its consumer nothing is outstanding.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::consumer::{Acknowledged, Ledger, Polled};
 use crate::id::TopicPartition;
@@ -18,7 +18,20 @@ use crate::queue::sync::Mutex;
 /// Acknowledges records of one consumer, from any thread. It may be cloned, and does nothing once the consumer is gone.
 #[derive(Clone, Debug)]
 pub struct Acknowledger {
+    lent: Arc<Lent>,
+}
+
+/// What all acknowledgers of a consumer are clones of. When the last is dropped, a consumer that waits for room is told.
+#[derive(Debug)]
+struct Lent {
     shared: Arc<Shared>,
+}
+
+/// The consumer's own hold on what was handed out. With it goes all that is noted.
+#[derive(Debug)]
+pub(super) struct Book {
+    shared: Arc<Shared>,
+    lent: Mutex<Weak<Lent>>,
 }
 
 #[derive(Debug)]
@@ -36,7 +49,7 @@ struct Ledgers {
     rounds: u64,
 }
 
-/// The ledger of a partition, since it was assigned or its position was moved by hand.
+/// The ledger of a partition, since it was assigned, or its position was moved by hand or has gone back.
 #[derive(Debug)]
 struct Kept {
     round: u64,
@@ -44,25 +57,66 @@ struct Kept {
 }
 
 impl Acknowledger {
-    pub(super) fn new(inbox: Arc<Inbox>, outstanding_max: u64) -> Self {
-        Self { shared: Arc::new(Shared { ledgers: Mutex::default(), inbox, outstanding_max }) }
-    }
-
     /// Notes that a record is done. [`Consumer::commit_acknowledged`](super::Consumer::commit_acknowledged) commits it, once
     /// all in front of it are done too.
     pub fn ack(&self, receipt: &Receipt) -> Acknowledged {
-        let mut ledgers = self.shared.ledgers.lock();
-        let was_full = ledgers.outstanding >= self.shared.outstanding_max;
-        let done = ledgers.acknowledge(receipt);
-        drop(ledgers);
-        if was_full && done == Acknowledged::Now {
-            self.shared.inbox.nudge();
-        }
-        done
+        self.lent.shared.ack(receipt)
     }
 
     /// How many records were handed out and are not acknowledged.
     pub fn outstanding(&self) -> u64 {
+        self.lent.shared.ledgers.lock().outstanding
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.shared.inbox.nudge();
+    }
+}
+
+impl Shared {
+    fn ack(&self, receipt: &Receipt) -> Acknowledged {
+        let mut ledgers = self.ledgers.lock();
+        let was_full = ledgers.outstanding >= self.outstanding_max;
+        let done = ledgers.acknowledge(receipt);
+        drop(ledgers);
+        if was_full && done == Acknowledged::Now {
+            self.inbox.nudge();
+        }
+        done
+    }
+}
+
+impl Book {
+    pub(super) fn new(inbox: Arc<Inbox>, outstanding_max: u64) -> Self {
+        let shared = Arc::new(Shared { ledgers: Mutex::default(), inbox, outstanding_max });
+        Self { shared, lent: Mutex::default() }
+    }
+
+    /// What other threads acknowledge with.
+    pub(super) fn lend(&self) -> Acknowledger {
+        let mut lent = self.lent.lock();
+        let known = lent.upgrade();
+        let lent = known.unwrap_or_else(|| {
+            let new = Arc::new(Lent { shared: Arc::clone(&self.shared) });
+            *lent = Arc::downgrade(&new);
+            new
+        });
+        Acknowledger { lent }
+    }
+
+    /// Whether nothing more may be handed out, and nobody but the consumer itself could change that.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.room() == 0 && self.lent.lock().strong_count() == 0
+    }
+
+    pub(super) fn ack(&self, receipt: &Receipt) -> Acknowledged {
+        self.shared.ack(receipt)
+    }
+
+    /// How many records were handed out and are not acknowledged.
+    pub(super) fn outstanding(&self) -> u64 {
         self.shared.ledgers.lock().outstanding
     }
 
@@ -78,10 +132,7 @@ impl Acknowledger {
 
     /// Forgets what was handed out of a partition.
     pub(super) fn forget(&self, partition: &TopicPartition) {
-        let mut ledgers = self.shared.ledgers.lock();
-        if let Some(gone) = ledgers.by_partition.remove(partition) {
-            ledgers.outstanding -= gone.ledger.outstanding();
-        }
+        self.shared.ledgers.lock().forget(partition);
     }
 
     /// What may be committed. Where all is done, that is the position, which lies behind what is not for applications.
@@ -106,7 +157,19 @@ impl Acknowledger {
     }
 }
 
+impl Drop for Book {
+    fn drop(&mut self) {
+        *self.shared.ledgers.lock() = Ledgers::default();
+    }
+}
+
 impl Ledgers {
+    fn forget(&mut self, partition: &TopicPartition) {
+        if let Some(gone) = self.by_partition.remove(partition) {
+            self.outstanding -= gone.ledger.outstanding();
+        }
+    }
+
     fn acknowledge(&mut self, receipt: &Receipt) -> Acknowledged {
         let kept = self.by_partition.get_mut(&receipt.partition).filter(|kept| kept.round == receipt.round);
         let Some(kept) = kept else { return Acknowledged::NotOutstanding };
@@ -119,14 +182,16 @@ impl Ledgers {
 
     fn hand_out(&mut self, polled: &Polled) -> u64 {
         let (start, next) = polled.offsets();
-        let kept = match self.by_partition.entry(polled.partition().clone()) {
-            std::collections::btree_map::Entry::Occupied(kept) => kept.into_mut(),
-            std::collections::btree_map::Entry::Vacant(free) => {
-                self.rounds += 1;
-                // The limit is that of all partitions together.
-                free.insert(Kept { round: self.rounds, ledger: Ledger::new(start, u64::MAX) })
-            }
-        };
+        if self.by_partition.get(polled.partition()).is_some_and(|kept| start < kept.ledger.next_offset()) {
+            // What was handed out is gone, and other records stand in its place.
+            self.forget(polled.partition());
+        }
+        let rounds = &mut self.rounds;
+        let kept = self.by_partition.entry(polled.partition().clone()).or_insert_with(|| {
+            *rounds += 1;
+            // The limit is that of all partitions together.
+            Kept { round: *rounds, ledger: Ledger::new(start, u64::MAX) }
+        });
         for record in polled.iter() {
             let noted = kept.ledger.hand_out(record.offset);
             debug_assert!(noted.is_ok(), "a position goes forward: {noted:?}");

@@ -9,6 +9,7 @@ use crate::message::{
     Response,
 };
 use crate::offset::Offset;
+use crate::queue::consumer::acknowledge::Book;
 use crate::queue::consumer::inbox::{WaitFor, Waited};
 use crate::queue::consumer::{Acknowledger, CommitError, Consumer, Receipt};
 use crate::time::Instant;
@@ -131,18 +132,18 @@ impl Consumer {
     ///
     /// Answers [`Acknowledged::NotOutstanding`] where nothing is noted, because the consumer is not configured to.
     pub fn ack(&mut self, receipt: &Receipt) -> Acknowledged {
-        self.acknowledger.as_ref().map_or(Acknowledged::NotOutstanding, |acknowledger| acknowledger.ack(receipt))
+        self.book.as_ref().map_or(Acknowledged::NotOutstanding, |book| book.ack(receipt))
     }
 
     /// What other threads acknowledge with; `None` if the consumer is not configured to note acknowledgements.
     pub fn acknowledger(&self) -> Option<Acknowledger> {
-        self.acknowledger.clone()
+        self.book.as_ref().map(Book::lend)
     }
 
     /// The records of a partition that were handed out and are not acknowledged, in order: to be read again after a worker
     /// has died.
     pub fn unacknowledged(&self, partition: &TopicPartition) -> Vec<Offset> {
-        self.acknowledger.as_ref().map_or_else(Vec::new, |acknowledger| acknowledger.pending(partition))
+        self.book.as_ref().map_or_else(Vec::new, |book| book.pending(partition))
     }
 
     /// Commits in each partition the offset below which all is acknowledged. It returns when that is flushed.
@@ -152,8 +153,8 @@ impl Consumer {
     /// [`CommitError`]. Partitions that were not refused may be committed all the same.
     pub fn commit_acknowledged(&mut self) -> Result<(), CommitError> {
         self.look(self.now());
-        let acknowledger = self.acknowledger.as_ref().ok_or(CommitError::NoLedger)?;
-        let done = acknowledger.committable(|partition| self.asking.positions.position(partition));
+        let book = self.book.as_ref().ok_or(CommitError::NoLedger)?;
+        let done = book.committable(|partition| self.asking.positions.position(partition));
         self.commit_offsets(done.into_iter().map(|(partition, offset)| (partition, Committed::at(offset))))
     }
 

@@ -28,7 +28,8 @@ pub struct RecordStream<'a> {
 }
 
 impl Consumer {
-    /// The same as [`Consumer::poll`] as a future, which waits without an end. Whoever wants one drops it.
+    /// The same as [`Consumer::poll`] as a future, which waits without an end. Whoever wants one drops it. It waits for
+    /// acknowledgements as [`Consumer::tail`] does.
     pub fn poll_async(&mut self) -> PollAsync<'_> {
         PollAsync { consumer: self }
     }
@@ -46,6 +47,7 @@ impl Consumer {
             if !self.deleted.is_empty() {
                 continue;
             }
+            self.check_stuck()?;
             let at = self.next_turn(self.now());
             if self.asking.inbox().register(context.waker(), at) == Waited::TimedOut {
                 at.into_iter().for_each(|at| self.asking.client().hurry(at));

@@ -44,6 +44,7 @@ use crate::queue::sync::Deadline;
 use crate::time::{Instant, Timestamp};
 
 pub use acknowledge::Acknowledger;
+use acknowledge::Book;
 use asking::Asking;
 use config::millis;
 pub use config::{ConsumerConfig, ConsumerConfigError};
@@ -76,7 +77,7 @@ pub struct Consumer {
     next_look: Instant,
     /// Partitions that were assigned by hand and are gone, to be told.
     deleted: VecDeque<TopicPartition>,
-    acknowledger: Option<Acknowledger>,
+    book: Option<Book>,
     records_max: u32,
     request_timeout_ms: u64,
     retry_backoff_ms: u64,
@@ -102,14 +103,14 @@ impl Consumer {
         let inbox = asking.inbox();
         let clocked: Arc<dyn Clocked> = Arc::<Inbox>::clone(inbox);
         client.clock(Arc::downgrade(&clocked));
-        let acknowledger = config.unacknowledged_max.map(|max| Acknowledger::new(Arc::clone(inbox), max));
+        let book = config.unacknowledged_max.map(|max| Book::new(Arc::clone(inbox), max));
         Ok(Self {
             asking,
             subscription: Subscription::default(),
             begin,
             next_look: Instant::ZERO,
             deleted: VecDeque::new(),
-            acknowledger,
+            book,
             records_max: config.records_max,
             request_timeout_ms: millis(config.request_timeout),
             retry_backoff_ms: millis(config.retry_backoff),
@@ -198,8 +199,8 @@ impl Consumer {
     }
 
     fn forget_handed_out(&self, partition: &TopicPartition) {
-        if let Some(acknowledger) = &self.acknowledger {
-            acknowledger.forget(partition);
+        if let Some(book) = &self.book {
+            book.forget(partition);
         }
     }
 
@@ -303,11 +304,17 @@ impl Consumer {
 
     /// What a poll answers when its time is over.
     fn nothing(&self) -> Result<Records, ConsumeError> {
-        match &self.acknowledger {
-            Some(acknowledger) if acknowledger.room() == 0 => {
-                Err(ConsumeError::Unacknowledged { outstanding: acknowledger.outstanding() })
-            }
+        match &self.book {
+            Some(book) if book.room() == 0 => Err(ConsumeError::Unacknowledged { outstanding: book.outstanding() }),
             Some(_) | None => Ok(Records::default()),
+        }
+    }
+
+    /// An error where waiting without an end would be waiting in vain: nobody is there to acknowledge.
+    fn check_stuck(&self) -> Result<(), ConsumeError> {
+        match &self.book {
+            Some(book) if book.is_stuck() => Err(ConsumeError::Unacknowledged { outstanding: book.outstanding() }),
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -339,14 +346,14 @@ impl Consumer {
     }
 
     fn hand_out(&mut self, records_max: u32) -> Result<Records, ConsumeError> {
-        let room = self.acknowledger.as_ref().map_or(u64::MAX, Acknowledger::room);
+        let room = self.book.as_ref().map_or(u64::MAX, Book::room);
         let records_max = records_max.min(u32::try_from(room).unwrap_or(u32::MAX));
         let mut records = Records::default();
         if records_max == 0 {
             return Ok(records);
         }
         for polled in self.asking.hand_out(records_max)? {
-            let round = self.acknowledger.as_ref().map_or(0, |acknowledger| acknowledger.hand_out(&polled));
+            let round = self.book.as_ref().map_or(0, |book| book.hand_out(&polled));
             records.push(polled, round);
         }
         Ok(records)

@@ -14,6 +14,9 @@ impl Consumer {
     /// Hands out record after record, and waits for the next one without an end. It ends when the queue is closed, or by
     /// [`Wakeup::wakeup`](super::Wakeup::wakeup); any other error is an item, behind which it goes on.
     ///
+    /// While as many records as may be are not acknowledged, it waits for an [`Acknowledger`](super::Acknowledger). If there
+    /// is none, that would have no end: it gives [`ConsumeError::Unacknowledged`].
+    ///
     /// The position moves over a record when the record is given out, so a loop that is left early can commit.
     pub fn tail(&mut self) -> Tail<'_> {
         Tail { consumer: self, has_ended: false }
@@ -31,6 +34,7 @@ impl Consumer {
             {
                 return Ok(record);
             }
+            self.check_stuck()?;
             self.wait_for_turn(Instant::MAX);
         }
     }

@@ -169,3 +169,87 @@ fn a_receipt_from_before_a_seek_acknowledges_nothing_behind_it() {
     assert_eq!(consumer.ack(&behind[1]), Acknowledged::NotOutstanding);
     assert_eq!(consumer.acknowledger().unwrap().outstanding(), 0);
 }
+
+#[test]
+fn off_the_end_a_reset_begins_a_ledger_of_its_own() {
+    let node = Node::with(1);
+    for value in ["a", "b", "c"] {
+        node.append("t-0", &[value]);
+    }
+    let config = group("g").unacknowledged_max(3).reset(OffsetReset::Earliest);
+    let mut consumer = reading(&node, config);
+    let mut before = Vec::new();
+    while before.len() < 3 {
+        before.extend(receipts(&consumer.poll(Duration::ZERO).unwrap()));
+    }
+    assert_eq!(consumer.ack(&before[0]), Acknowledged::Now);
+    assert_eq!(consumer.ack(&before[1]), Acknowledged::Now);
+    node.cut("t-0", 1);
+    let behind = receipts(&consumer.poll(Duration::ZERO).unwrap());
+    assert_eq!(behind.iter().map(Receipt::offset).collect::<Vec<_>>(), [at(0)], "it begins anew");
+    assert_eq!(consumer.ack(&before[2]), Acknowledged::NotOutstanding, "that record is gone");
+    assert_eq!(consumer.unacknowledged(&partition("t-0")), [at(0)]);
+    consumer.commit_acknowledged().unwrap();
+    assert_eq!(node.committed("g", "t-0"), Some(0));
+    assert_eq!(consumer.ack(&behind[0]), Acknowledged::Now);
+    consumer.commit_acknowledged().unwrap();
+    assert_eq!(node.committed("g", "t-0"), Some(1));
+}
+
+#[test]
+fn what_was_not_acknowledged_in_front_of_a_reset_still_holds_up_the_commit() {
+    let node = Node::with(1);
+    for value in ["a", "b", "c", "d"] {
+        node.append("t-0", &[value]);
+    }
+    let config = group("g").unacknowledged_max(10).records_max(2).reset(OffsetReset::Earliest);
+    let mut consumer = reading(&node, config);
+    let before = receipts(&consumer.poll(Duration::ZERO).unwrap());
+    // What was fetched is forgotten, and what would come next has gone with the front of the log.
+    node.trim("t-0", 3);
+    let mut behind = Vec::new();
+    while behind.last() != Some(&at(3)) {
+        behind.extend(receipts(&consumer.poll(Duration::ZERO).unwrap()).iter().map(Receipt::offset));
+    }
+    consumer.commit_acknowledged().unwrap();
+    assert_eq!(node.committed("g", "t-0"), Some(0), "a worker has it yet");
+    assert_eq!(consumer.ack(&before[0]), Acknowledged::Now);
+    consumer.commit_acknowledged().unwrap();
+    assert!(node.committed("g", "t-0") > Some(0));
+}
+
+#[test]
+fn nothing_is_outstanding_once_the_consumer_is_gone() {
+    let node = Node::with(1);
+    node.append("t-0", &["a", "b"]);
+    let mut consumer = reading(&node, group("g").unacknowledged_max(2));
+    let handed_out = receipts(&consumer.poll(Duration::ZERO).unwrap());
+    let acknowledger = consumer.acknowledger().unwrap();
+    assert_eq!(acknowledger.ack(&handed_out[0]), Acknowledged::Now);
+    consumer.close();
+    assert_eq!(acknowledger.outstanding(), 0);
+    assert_eq!(acknowledger.ack(&handed_out[1]), Acknowledged::NotOutstanding);
+}
+
+#[test]
+fn a_flood_of_records_without_values_is_handed_out_by_their_number() {
+    let node = Node::with(1);
+    let mut builder = crate::record::BatchBuilder::new(crate::record::Codec::None);
+    for _ in 0..10_000 {
+        let date = crate::time::Timestamp::from_millis(0);
+        builder.push(&crate::record::NewRecord::new(date, None, None)).unwrap();
+    }
+    node.append_batch("t-0", builder.build().unwrap());
+    let mut consumer = reading(&node, group("g").unacknowledged_max(700));
+    let each = [500, 200].map(|expected| {
+        let records = consumer.poll(Duration::ZERO).unwrap();
+        assert_eq!(records.len(), expected);
+        receipts(&records)
+    });
+    assert_eq!(poll_error(&mut consumer), ConsumeError::Unacknowledged { outstanding: 700 });
+    for receipt in each.iter().flatten() {
+        assert_eq!(consumer.ack(receipt), Acknowledged::Now);
+    }
+    consumer.commit_acknowledged().unwrap();
+    assert_eq!(node.committed("g", "t-0"), Some(700));
+}

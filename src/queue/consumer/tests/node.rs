@@ -142,6 +142,16 @@ impl Node {
         self.inside.lock().logs.get_mut(&partition(name)).unwrap().start = offset;
     }
 
+    /// All from `offset` on is gone.
+    pub(super) fn cut(&self, name: &str, offset: u64) {
+        let mut inside = self.inside.lock();
+        let log = inside.logs.get_mut(&partition(name)).unwrap();
+        log.batches.retain(|batch| batch.last_offset().get() < offset);
+        log.end = offset;
+        drop(inside);
+        self.serve();
+    }
+
     pub(super) fn set_last_stable(&self, name: &str, offset: u64, aborted: Vec<AbortedTransaction>) {
         let mut inside = self.inside.lock();
         let log = inside.logs.get_mut(&partition(name)).unwrap();

@@ -128,3 +128,60 @@ fn a_consumer_that_is_dropped_takes_back_what_it_has_asked() {
     consumer.close();
     assert_eq!(node.open(), 0);
 }
+
+/// Runs `wait`, which has to end by itself: if it does not, the consumer is woken up.
+fn ends<T>(wakeup: &crate::queue::consumer::Wakeup, wait: impl FnOnce() -> T) -> T {
+    let (over, is_over) = std::sync::mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            if is_over.recv_timeout(LONG) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                wakeup.wakeup();
+            }
+        });
+        let ended = wait();
+        drop(over);
+        ended
+    })
+}
+
+#[test]
+fn a_tail_that_nobody_can_acknowledge_for_says_so_and_does_not_wait() {
+    let node = Node::with(1);
+    node.append("t-0", &["a", "b"]);
+    let mut consumer = reading(&node, ConsumerConfig::default().unacknowledged_max(1));
+    let waker = consumer.waker();
+    let stuck = ends(&waker, || {
+        let mut tail = consumer.tail();
+        assert_eq!(tail.next().unwrap().unwrap().offset(), at(0));
+        tail.next().map(|item| item.unwrap_err())
+    });
+    assert_eq!(stuck, Some(ConsumeError::Unacknowledged { outstanding: 1 }));
+}
+
+#[test]
+fn a_tail_waits_for_those_who_acknowledge_and_not_when_they_are_gone() {
+    let node = Node::with(1);
+    node.append("t-0", &["a", "b", "c"]);
+    let mut consumer = reading(&node, ConsumerConfig::default().unacknowledged_max(1));
+    let (waker, acknowledger) = (consumer.waker(), consumer.acknowledger().unwrap());
+    let (hand_over, handed_over) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let receipt: crate::queue::consumer::Receipt = handed_over.recv().unwrap();
+            acknowledger.ack(&receipt);
+            handed_over.recv().unwrap();
+            // With it goes the last who could acknowledge.
+            drop(acknowledger);
+        });
+        let last = ends(&waker, || {
+            let mut tail = consumer.tail();
+            for offset in 0..2 {
+                let record = tail.next().unwrap().unwrap();
+                assert_eq!(record.offset(), at(offset));
+                hand_over.send(record.receipt().clone()).unwrap();
+            }
+            tail.next().map(|item| item.unwrap_err())
+        });
+        assert_eq!(last, Some(ConsumeError::Unacknowledged { outstanding: 1 }));
+    });
+}
