@@ -11,6 +11,7 @@ use crate::record::batch::{Batch, ProducerStamp};
 use crate::record::compress::CodecError;
 use crate::record::fields::{Headers, Record};
 use crate::record::header::Header;
+use crate::record::records::RecordError;
 use crate::record::varint;
 use crate::time::Timestamp;
 
@@ -71,6 +72,9 @@ pub enum BuildError {
     /// The records cannot be compressed.
     #[error(transparent)]
     Codec(#[from] CodecError),
+    /// The records cannot be read that the batch is to be made of.
+    #[error(transparent)]
+    Source(#[from] RecordError),
 }
 
 /// The producer's fields as the header holds them. Coordinators write sequences without a producer, and rewriting

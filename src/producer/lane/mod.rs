@@ -120,7 +120,16 @@ enum SentState {
     /// Someone has it.
     Flying,
     /// It has come back.
-    Waiting { until: Instant, batch: Batch },
+    Waiting { until: Instant, kept: Kept },
+}
+
+/// What is sent when it is its turn again.
+#[derive(Debug)]
+enum Kept {
+    /// The batch that has come back.
+    Batch(Batch),
+    /// As many of its records as there are tickets, from this one on.
+    PartOf { batch: Batch, from: u32 },
 }
 
 impl Sent {
@@ -168,10 +177,7 @@ impl Lane {
         if let Some(pushed) = self.push_to_open(record, alone) {
             return Ok(pushed);
         }
-        let mut builder = BatchBuilder::with_capacity(self.config.codec, self.room_hint);
-        if let Some(level) = self.config.level {
-            builder = builder.level(level);
-        }
+        let mut builder = self.builder(self.room_hint);
         builder.push(record).map_err(|_| PushError::TooLarge { bytes: alone, max })?;
         if let Some(last) = self.unsent.back_mut() {
             last.room = Room::None;
@@ -219,6 +225,14 @@ impl Lane {
         self.bytes += bytes as u64;
         let ticket = Ticket { lane: self.id, batch: open.id, index };
         Some(Pushed { ticket, bytes: bytes as u32, room: open.room })
+    }
+
+    fn builder(&self, capacity: usize) -> BatchBuilder {
+        let builder = BatchBuilder::with_capacity(self.config.codec, capacity);
+        match self.config.level {
+            Some(level) => builder.level(level),
+            None => builder,
+        }
     }
 
     fn room_of(&self, builder: &BatchBuilder) -> Room {
@@ -361,10 +375,14 @@ impl Lane {
     fn take_again(&mut self) -> Option<Unbuilt> {
         let front = self.sent.front_mut()?;
         let (id, tickets, sequence) = (front.id, front.tickets, front.base_sequence);
-        match std::mem::replace(&mut front.state, SentState::Flying) {
-            SentState::Waiting { batch, .. } => Some(Unbuilt::again(id, tickets, batch, self.stamp(sequence)?)),
-            SentState::Flying => None,
-        }
+        let SentState::Waiting { kept, .. } = std::mem::replace(&mut front.state, SentState::Flying) else {
+            return None;
+        };
+        let stamp = self.stamp(sequence)?;
+        Some(match kept {
+            Kept::Batch(batch) => Unbuilt::again(id, tickets, batch, stamp),
+            Kept::PartOf { batch, from } => Unbuilt::part(id, tickets, (batch, from), self.builder(0), stamp),
+        })
     }
 
     /// Gives up what was not delivered in time.

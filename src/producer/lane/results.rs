@@ -2,7 +2,7 @@
 
 use crate::message::{Detail, ErrorCode, Produced, RequestError};
 use crate::offset::Offset;
-use crate::producer::lane::{BatchId, Lane, Sent, SentState};
+use crate::producer::lane::{BatchId, Kept, Lane, Sent, SentState};
 use crate::producer::outcome::{Delivered, Known, Outcome, SendError};
 use crate::record::{Batch, BuildError};
 use crate::time::{Instant, Timestamp};
@@ -43,20 +43,18 @@ impl Lane {
         let until = now.after(self.config.backoff_ms(sent.failures));
         match verdict {
             Verdict::Delivered => self.deliver(index, None, None, out),
-            Verdict::Again => sent.state = SentState::Waiting { until, batch },
+            Verdict::Again => sent.state = SentState::Waiting { until, kept: Kept::Batch(batch) },
             Verdict::NewEpoch => {
-                sent.state = SentState::Waiting { until, batch };
+                // A log that does not know the producer has said what it wants, and has it at once.
+                let until = if error.code == ErrorCode::UnknownProducerId { now } else { until };
+                sent.state = SentState::Waiting { until, kept: Kept::Batch(batch) };
                 self.begin_epoch();
             }
             Verdict::NewProducer => {
-                sent.state = SentState::Waiting { until, batch };
+                sent.state = SentState::Waiting { until, kept: Kept::Batch(batch) };
                 self.begin_as(None);
             }
-            Verdict::Split => {
-                if self.split(now, index, &batch).is_err() {
-                    self.refuse(index, error, out);
-                }
-            }
+            Verdict::Split => self.split(now, index, &batch),
             Verdict::GiveUp => self.refuse(index, error, out),
         }
         self.check();
@@ -83,7 +81,7 @@ impl Lane {
     /// then.
     pub fn held_back(&mut self, now: Instant, id: BatchId, batch: Batch) {
         if let Some(index) = self.index_of(id) {
-            self.sent[index].state = SentState::Waiting { until: now, batch };
+            self.sent[index].state = SentState::Waiting { until: now, kept: Kept::Batch(batch) };
         }
         self.check();
     }
@@ -285,5 +283,36 @@ mod tests {
         assert_eq!(again.id, second.id);
         assert_eq!(again.batch.producer(), lane.stamp(crate::epoch::Sequence::ZERO));
         assert!(lane.may_go(again.id, &again.batch));
+    }
+
+    #[test]
+    fn prd_10_a_split_reads_and_compresses_nothing_until_its_pieces_are_built() {
+        let (now, mut out) = (Instant::from_millis(0), Vec::new());
+        let config =
+            AccumulatorConfig { linger_ms: 0, codec: crate::record::Codec::Lz4, ..AccumulatorConfig::default() };
+        let mut lane = Lane::new(LaneId::new(0), config);
+        lane.identify(ProducerIdentity::default());
+        for value in 0..7_u8 {
+            lane.push(now, &NewRecord::new(Timestamp::from_millis(i64::from(value)), None, Some(&[value; 99])))
+                .unwrap();
+        }
+        let whole = lane.take(now).expect("it is ready").build().unwrap();
+        let bytes = lane.bytes();
+        lane.failed(now, whole.id, whole.batch, RequestError::new(ErrorCode::MessageTooLarge), &mut out);
+        assert_eq!((lane.bytes(), lane.sent.len(), out.len()), (bytes, 2, 0), "the bytes are those of the whole yet");
+        let mut found = Vec::new();
+        for (first, count) in [(0, 4), (4, 3)] {
+            let piece = lane.take(now).expect("it is its turn");
+            assert_eq!((piece.tickets().first, piece.tickets().count), (first, count));
+            let piece = piece.build().unwrap();
+            let records = piece.batch.records(crate::record::DecompressLimit::default()).unwrap();
+            found.extend(records.iter().map(|record| record.unwrap().value.unwrap()[0]));
+            assert_eq!(piece.batch.producer().unwrap().base_sequence.unwrap().get(), first as i32);
+            let base_offset = Offset::new(u64::from(first));
+            let produced = Produced { base_offset, log_append_time: None, log_start_offset: Offset::ZERO };
+            lane.acknowledged(piece.id, &produced, &mut out);
+        }
+        assert!(found.iter().copied().eq(0..7), "{found:?}");
+        assert_eq!((out.len(), lane.bytes()), (2, 0));
     }
 }

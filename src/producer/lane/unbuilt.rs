@@ -2,7 +2,7 @@
 
 use crate::producer::lane::BatchId;
 use crate::producer::outcome::Tickets;
-use crate::record::{Batch, BatchBuilder, BuildError, ProducerStamp};
+use crate::record::{Batch, BatchBuilder, BuildError, DecompressLimit, ProducerStamp};
 
 /// A batch that may be sent once it is built. Building it compresses, and counts the checksum: do so outside of locks.
 #[derive(Debug)]
@@ -19,6 +19,12 @@ pub struct Unbuilt {
 enum Body {
     New(Box<BatchBuilder>),
     Again(Batch),
+    /// To be cut out of a batch: its records from this one on.
+    Part {
+        batch: Batch,
+        from: u32,
+        builder: Box<BatchBuilder>,
+    },
 }
 
 /// A batch to be sent. Bring back its number with what has become of it, and after a failure the batch too.
@@ -39,6 +45,16 @@ impl Unbuilt {
 
     pub(super) fn again(id: BatchId, tickets: Tickets, batch: Batch, stamp: ProducerStamp) -> Self {
         Self { id, tickets, stamp: Some(stamp), body: Body::Again(batch) }
+    }
+
+    pub(super) fn part(
+        id: BatchId,
+        tickets: Tickets,
+        (batch, from): (Batch, u32),
+        builder: BatchBuilder,
+        stamp: ProducerStamp,
+    ) -> Self {
+        Self { id, tickets, stamp: Some(stamp), body: Body::Part { batch, from, builder: Box::new(builder) } }
     }
 
     /// Its number.
@@ -64,8 +80,10 @@ impl Unbuilt {
     /// [`BuildError`], to be brought back by [`Lane::not_built`](crate::producer::Lane::not_built).
     pub fn build(self) -> Result<Outgoing, BuildError> {
         let batch = match (self.body, self.stamp) {
-            (Body::New(builder), None) => builder.build()?,
-            (Body::New(builder), Some(stamp)) => builder.producer(stamp).build()?,
+            (Body::New(builder), stamp) => stamped(*builder, stamp).build()?,
+            (Body::Part { batch, from, builder }, stamp) => {
+                stamped(cut(&batch, from, self.tickets.count, *builder)?, stamp).build()?
+            }
             (Body::Again(batch), None) => batch,
             (Body::Again(batch), Some(stamp)) if batch.producer() == Some(stamp) => batch,
             (Body::Again(batch), Some(stamp)) => {
@@ -75,4 +93,20 @@ impl Unbuilt {
         };
         Ok(Outgoing { id: self.id, tickets: self.tickets, batch })
     }
+}
+
+fn stamped(builder: BatchBuilder, stamp: Option<ProducerStamp>) -> BatchBuilder {
+    match stamp {
+        Some(stamp) => builder.producer(stamp),
+        None => builder,
+    }
+}
+
+/// So many records of a batch, from the one at `from` on.
+fn cut(batch: &Batch, from: u32, count: u32, mut builder: BatchBuilder) -> Result<BatchBuilder, BuildError> {
+    let records = batch.records(DecompressLimit(usize::MAX))?;
+    for record in records.iter().skip(from as usize).take(count as usize) {
+        builder.push_record_at(builder.record_count(), &record?)?;
+    }
+    Ok(builder)
 }

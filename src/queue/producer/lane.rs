@@ -11,7 +11,7 @@
 //!
 //! - May use: the newtypes, `producer`, and its siblings.
 //! - Must not know: who drives it, the limit of memory.
-//! - Always true: `held` is at least what the machine has, unless a split has made more of it; `batches` has exactly those with
+//! - Always true: `held` is at least what the machine has; `batches` has exactly those with
 //!   tickets that nobody has told yet, in order.
 
 use std::collections::VecDeque;
@@ -191,7 +191,8 @@ impl LaneState {
     /// The tickets of all batches that nobody has told of.
     pub(super) fn untold(&self) -> impl Iterator<Item = Arc<BatchTickets>> {
         let settled = self.settled.iter().map(|(tickets, _)| Arc::clone(tickets));
-        let telling = self.is_telling.iter().cloned();
+        // What is told already may have callbacks that are being called yet.
+        let telling = self.is_telling.iter().filter(|tickets| !tickets.is_told()).cloned();
         telling.chain(settled).chain(self.batches.iter().map(|batch| Arc::clone(&batch.tickets)))
     }
 

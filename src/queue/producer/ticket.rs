@@ -134,6 +134,11 @@ impl BatchTickets {
         let _ = catch_unwind(AssertUnwindSafe(|| self.completion.set(settled)));
     }
 
+    /// Whether it is known what has become of the batch.
+    pub(super) fn is_told(&self) -> bool {
+        self.completion.get().is_some()
+    }
+
     pub(super) fn wait(&self) -> Arc<Settled> {
         self.help(None).unwrap_or_else(|| self.completion.wait())
     }

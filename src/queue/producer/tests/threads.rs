@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::producer::WhenFull;
 use crate::queue::producer::tests::node::{Fate, HandNode};
-use crate::queue::producer::tests::{config, producer, waited};
+use crate::queue::producer::tests::{config, producer, send, waited};
 use crate::queue::producer::{Producer, ProducerConfig, Record, SendTicket};
 
 const THREADS: usize = 4;
@@ -144,4 +144,28 @@ fn every_ticket_has_an_outcome_when_the_node_ends_in_the_middle() {
         }
     });
     assert_eq!(producer.shared().memory.used(), 0);
+}
+
+#[test]
+fn a_flush_tells_nothing_again_that_was_told_while_callbacks_are_being_called() {
+    let node = HandNode::new(1);
+    let producer = producer(&node, config());
+    node.otherwise(Fate::Hold);
+    let (waits, calls) = (send(&producer, "a"), send(&producer, "b"));
+    let (go_on, is_over) = std::sync::mpsc::channel::<()>();
+    calls.on_done(move |_| assert!(is_over.recv().is_err()));
+    let flushing = producer.clone();
+    std::thread::scope(|scope| {
+        let first = scope.spawn(move || flushing.flush());
+        while node.held() == 0 {
+            std::thread::yield_now();
+        }
+        node.set_topic("orders", None);
+        let lets_go = scope.spawn(|| node.let_go(0));
+        assert!(waited(&waits).is_err());
+        assert!(first.join().unwrap().is_err(), "it waited for it");
+        assert_eq!(producer.flush(), Ok(()), "that was told before");
+        drop(go_on);
+        assert!(lets_go.join().unwrap());
+    });
 }
