@@ -1,6 +1,6 @@
 //! What a topic's configuration means for the log and the partition of each of its partitions.
 
-use crate::log::{Cleanup, LogConfig};
+use crate::log::{Cleanup, LogConfig, UnknownProducer};
 use crate::message::{CleanupPolicy, TopicConfig};
 use crate::partition::PartitionConfig;
 
@@ -34,6 +34,8 @@ pub(crate) fn log_config(topic: &TopicConfig) -> LogConfig {
         timestamp_type: topic.message_timestamp_type(),
         timestamp_before_max_ms: topic.message_timestamp_before_max_ms(),
         timestamp_after_max_ms: topic.message_timestamp_after_max_ms(),
+        // A batch of a producer that lies in front of what comes here first may have been refused, and come again.
+        unknown_producer: UnknownProducer::Refuse,
         ..LogConfig::default()
     }
 }
@@ -44,5 +46,15 @@ pub(crate) fn partition_config(topic: &TopicConfig) -> PartitionConfig {
         min_insync_replicas: topic.min_insync_replicas(),
         flush_interval_ms: topic.flush_ms(),
         ..PartitionConfig::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_producer_that_begins_behind_a_gap_is_refused_in_every_topic() {
+        assert_eq!(log_config(&TopicConfig::default()).unknown_producer, UnknownProducer::Refuse);
     }
 }

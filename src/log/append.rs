@@ -170,7 +170,7 @@ impl Log {
         }
         let stamped = self.stamped(batch.batch(), epoch)?;
         let size = self.check_size(std::slice::from_ref(&stamped))?;
-        match self.producers.check([facts_of(&stamped, rules)], batch.origin())? {
+        match self.producers.check_with([facts_of(&stamped, rules)], batch.origin(), self.config.unknown_producer)? {
             Verdict::Duplicate(known) => Ok(AppendDecision::Duplicate(self.duplicate(&known))),
             Verdict::Append(producers) => {
                 let (max_timestamp, append_time) = (stamped.max_timestamp(), append_time_of(&stamped));

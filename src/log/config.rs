@@ -1,5 +1,6 @@
 //! The settings of one log.
 
+use crate::log::producers::UnknownProducer;
 use crate::record::{TimestampType, TopicCodec};
 
 /// The settings of one log, with Kafka's defaults and, in each doc, Kafka's name (format.md, section 11).
@@ -45,6 +46,8 @@ pub struct LogConfig {
     pub timestamp_after_max_ms: i64,
     /// `producer.id.expiration.ms`: an idle producer is forgotten after this.
     pub producer_id_expiration_ms: u64,
+    /// What happens to a client's first batch here that does not begin with sequence 0.
+    pub unknown_producer: UnknownProducer,
     /// How many bytes of the latest batches are kept in memory for readers. What is not yet written is always kept.
     pub tail_cache_bytes: u32,
 }
@@ -71,6 +74,7 @@ impl Default for LogConfig {
             timestamp_before_max_ms: i64::MAX,
             timestamp_after_max_ms: 3_600_000,
             producer_id_expiration_ms: DAY_MS,
+            unknown_producer: UnknownProducer::Accept,
             tail_cache_bytes: 4 << 20,
         }
     }

@@ -3,7 +3,7 @@
 use ottla::disk::{AppendFault, MemDisk};
 use ottla::epoch::LeaderEpoch;
 use ottla::id::ProducerId;
-use ottla::log::{AppendError, Isolation, LogConfig, ProducerError, ProducerSnapshot};
+use ottla::log::{AppendError, Isolation, LogConfig, ProducerError, ProducerSnapshot, UnknownProducer};
 use ottla::record::TransactionResult::{Abort, Commit};
 use ottla::time::Timestamp;
 
@@ -45,6 +45,20 @@ fn pid_01_a_batch_sent_again_gets_its_first_answer_and_is_not_stored_again() {
     assert_eq!(send(&mut subject, 0, 12, 3), Ok((12, 14, true)));
     send(&mut subject, 0, 15, 1).unwrap();
     assert!(out_of_order(send(&mut subject, 0, 0, 3)), "five are remembered");
+}
+
+#[test]
+fn pid_02_a_first_batch_behind_a_gap_is_refused_where_that_is_asked_for() {
+    let mut subject = Subject::new(small());
+    assert_eq!(send(&mut subject, 0, 5, 1), Ok((0, 0, false)), "Kafka takes any");
+    let mut subject = Subject::new(LogConfig { unknown_producer: UnknownProducer::Refuse, ..small() });
+    // The batch in front of it was refused, and comes again: it is not to be overtaken.
+    let refused = send(&mut subject, 0, 5, 1);
+    assert!(matches!(refused, Err(ProducerError::UnknownProducer { .. })), "{refused:?}");
+    send(&mut subject, 0, 0, 5).unwrap();
+    send(&mut subject, 0, 5, 1).unwrap();
+    let mut subject = subject.reopen();
+    assert_eq!(send(&mut subject, 0, 6, 1), Ok((6, 6, false)), "it is known from the files");
 }
 
 #[test]

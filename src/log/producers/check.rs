@@ -14,6 +14,7 @@ use crate::record::{Origin, ProducerStamp};
 pub(super) struct Pending<'a> {
     state: &'a ProducerState,
     origin: Origin,
+    unknown_producer: UnknownProducer,
     entries: ChangedEntries,
     /// Transactions begun by these batches and still open.
     opened: BTreeMap<Offset, ProducerId>,
@@ -26,10 +27,11 @@ pub(super) struct Pending<'a> {
 }
 
 impl<'a> Pending<'a> {
-    pub(super) fn new(state: &'a ProducerState, origin: Origin) -> Self {
+    pub(super) fn new(state: &'a ProducerState, origin: Origin, unknown_producer: UnknownProducer) -> Self {
         Self {
             state,
             origin,
+            unknown_producer,
             entries: ChangedEntries::default(),
             opened: BTreeMap::new(),
             closed: BTreeSet::new(),
@@ -61,7 +63,7 @@ impl<'a> Pending<'a> {
             check_epoch(producer, entry)?;
         }
         if self.origin == Origin::Client {
-            check_sequence(producer, entry, self.state.unknown_producer())?;
+            check_sequence(producer, entry, self.unknown_producer)?;
         }
         let begun = match (entry.and_then(ProducerEntry::open_transaction), batch.content) {
             (Some(first_offset), Content::Plain) if self.origin != Origin::Replication => {

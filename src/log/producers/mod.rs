@@ -108,7 +108,17 @@ impl ProducerState {
         batches: impl IntoIterator<Item = ProducerBatch>,
         origin: Origin,
     ) -> Result<Verdict, ProducerError> {
-        let mut pending = Pending::new(self, origin);
+        self.check_with(batches, origin, self.unknown_producer)
+    }
+
+    /// The same, with another rule for unknown producers.
+    pub(crate) fn check_with(
+        &self,
+        batches: impl IntoIterator<Item = ProducerBatch>,
+        origin: Origin,
+        unknown_producer: UnknownProducer,
+    ) -> Result<Verdict, ProducerError> {
+        let mut pending = Pending::new(self, origin, unknown_producer);
         for batch in batches {
             if let Some(known) = self.duplicate_of(&batch, origin) {
                 return Ok(Verdict::Duplicate(*known));
