@@ -77,6 +77,21 @@ fn a_closed_queue_opens_clean_and_has_everything() {
 }
 
 #[test]
+fn a_topic_that_is_just_being_deleted_does_not_make_a_close_unclean() {
+    let disk = MemDisk::new();
+    for _ in 0..10 {
+        let queue = open(&disk);
+        queue.create_topic("orders", 20, TopicConfig::default()).unwrap();
+        send(&queue, "orders", numbers(0..100));
+        queue.delete_topic("orders").unwrap();
+        let closed = queue.close();
+        assert!(closed.is_clean(), "{closed}");
+    }
+    let queue = open(&disk);
+    assert!(queue.topics().unwrap().is_empty() && queue.report().is_clean(), "{}", queue.report());
+}
+
+#[test]
 fn a_queue_that_was_dropped_has_what_was_acknowledged() {
     let disk = MemDisk::new();
     let queue = open(&disk);

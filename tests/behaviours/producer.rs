@@ -225,7 +225,7 @@ fn pid_14_a_roll_leaves_a_snapshot_named_after_the_new_segment() {
     let contents = subject.disk.contents();
     for base in &subject.bases()[1..] {
         let snapshot = ProducerSnapshot::parse(&contents[&file(*base, "snapshot")]).unwrap();
-        let state = snapshot.into_state(at(*base), ottla::log::UnknownProducer::default(), NOW, 1 << 40);
+        let state = snapshot.into_state(at(*base), UnknownProducer::default(), NOW, 1 << 40);
         assert_eq!(state.len(), 1, "segment {base}");
     }
     assert_eq!(entry(&subject).last_timestamp(), NOW);

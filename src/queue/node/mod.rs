@@ -219,7 +219,7 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    /// A partition's lanes have nothing more to do, which somebody may wait for.
+    /// Something is over that somebody may wait for: a partition's lanes have nothing more to do.
     fn has_become_idle(&self) {
         // Who waits says so before he looks at the lanes: either he has seen them idle, or he is seen here.
         if self.watching.load(SeqCst) > 0 {

@@ -42,6 +42,8 @@ pub(crate) struct Core<D: Disk> {
     pub(super) skipped: Vec<(TopicPartition, Skipped)>,
     /// Produces that wanted no answer and were refused.
     pub(super) refused: u64,
+    /// How many partitions are being made or removed.
+    pub(super) changing: usize,
     /// How many threads wait for something to change here.
     pub(super) watchers: usize,
     /// Nothing is asked any more, and whoever asks is told so.
@@ -159,6 +161,7 @@ impl<D: Disk> Core<D> {
             deletions_failed: Vec::new(),
             skipped: Vec::new(),
             refused: 0,
+            changing: 0,
             watchers: 0,
             is_stopped: false,
             broken: None,
@@ -204,11 +207,17 @@ impl<D: Disk> Core<D> {
             // The broker counts them.
             Output::Dropped { .. } => {}
             Output::NotHosted { partition, error } => self.not_hosted.push((partition, error.to_string())),
-            Output::Open(opening) => todo.tasks.push(Task::Open(opening)),
+            Output::Open(opening) => {
+                self.changing += 1;
+                todo.tasks.push(Task::Open(opening));
+            }
             Output::Started(result) => self.started = Some(result),
             Output::Adopted { result, refused } => self.adopted = Some((result, refused)),
             Output::Led { partition, result } => self.led.push((partition, result)),
-            Output::Delete(partition) => todo.tasks.push(Task::Delete(partition)),
+            Output::Delete(partition) => {
+                self.changing += 1;
+                todo.tasks.push(Task::Delete(partition));
+            }
             Output::Again => todo.again = true,
         }
     }

@@ -32,6 +32,8 @@ impl<D: Disk> Node<D> {
     pub(crate) fn close(&self, last: &TopicPartition) -> Vec<Closed> {
         let _closer = self.closing.lock();
         self.refuse_all();
+        // What is being made is closed too, and what is being removed is not.
+        let _ = self.wait_for(|core| core.changing == 0);
         let names: Vec<TopicPartition> = self.core.lock().slots.keys().filter(|name| *name != last).cloned().collect();
         let mut closed = self.close_all(&names);
         closed.extend(self.close_all(std::slice::from_ref(last)));

@@ -26,11 +26,23 @@ impl<D: Disk> Node<D> {
             Task::Find { waiter, partition, search } => {
                 self.give(Input::Found { waiter, result: self.find(&partition, &search) });
             }
-            Task::Open(opening) => self.open(*opening),
-            Task::Delete(partition) => self.delete(&partition),
+            Task::Open(opening) => {
+                self.open(*opening);
+                self.has_changed();
+            }
+            Task::Delete(partition) => {
+                self.delete(&partition);
+                self.has_changed();
+            }
             Task::Load { waiter, partition, body } => self.load(waiter, &partition, body),
             Task::Wake => self.give(Input::Wake),
         }
+    }
+
+    /// A partition is there, or gone, or will be neither.
+    fn has_changed(&self) {
+        self.core.lock().changing -= 1;
+        self.has_become_idle();
     }
 
     /// A task has panicked: a fault of ours, or of a function that somebody gave us. What it was about is not known, so
