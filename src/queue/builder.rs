@@ -12,6 +12,7 @@ use crate::message::{AtSpaceBound, SpaceBound};
 use crate::queue::Queue;
 use crate::queue::node::{Clock, ends, wait_for_an_end};
 use crate::queue::opening::{OpeningOptions, QueueOpenError, TakeOver, open};
+use crate::queue::telemetry;
 
 /// How a queue is opened. Without any directory there is nothing to open.
 ///
@@ -142,6 +143,7 @@ impl QueueBuilder {
     }
 
     fn open_named<D: Disk>(self, disks: Vec<D>, names: Vec<String>) -> Result<Queue, QueueOpenError> {
+        let _span = telemetry::opening();
         let options = OpeningOptions {
             names,
             space: self.space,

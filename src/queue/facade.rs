@@ -13,6 +13,7 @@ use crate::queue::consumer::{Consumer, ConsumerConfig, ConsumerConfigError};
 use crate::queue::node::{Closed, Handle, Node};
 use crate::queue::opening::{OpeningReport, QueueOpenError, metadata_partition};
 use crate::queue::producer::{Producer, ProducerConfig};
+use crate::queue::telemetry;
 use crate::queue::usage::DiskUse;
 
 /// An open queue: topics of records, kept in the directories it was opened on. A clone is another handle of the same.
@@ -102,6 +103,7 @@ impl Queue {
     /// The directories may be opened again when it returns, also where handles of this queue are left: they are told that it is
     /// closed. A second close, through another handle, finds nothing to close.
     pub fn close(self) -> CloseReport {
+        let _span = telemetry::closing();
         CloseReport { partitions: self.end.close() }
     }
 }

@@ -61,6 +61,7 @@ mod permits;
 mod pool;
 mod producer;
 mod sync;
+mod telemetry;
 mod usage;
 
 pub use crate::broker::Dropped;
@@ -84,6 +85,9 @@ pub use usage::{DiskUse, TopicDiskUse};
 
 #[doc = include_str!("comparison.md")]
 pub mod comparison {}
+
+#[doc = include_str!("telemetry.md")]
+pub mod what_it_tells {}
 
 #[doc = include_str!("kafka_page.md")]
 pub mod when_one_machine_is_not_enough {}

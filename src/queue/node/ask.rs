@@ -11,6 +11,7 @@ use crate::message::{
 use crate::queue::client::{Client, Clocked, OnAnswer, Stopped, TopicFacts};
 use crate::queue::node::outputs::Todo;
 use crate::queue::node::{Node, checks};
+use crate::queue::telemetry::{self, Stopwatch};
 use crate::record::{Batch, Checked, Entry, Rules};
 use crate::time::{Instant, Timestamp};
 
@@ -45,7 +46,19 @@ impl<D: Disk> Client for Node<D> {
     }
 
     fn read(&self, fetched: Fetched<Body>) -> Result<Fetched<Vec<Entry>>, RequestError> {
-        self.read_body(fetched)
+        let read = match &fetched.body {
+            Body::File(from) => {
+                let (_span, begun) = (telemetry::reading(&from.partition), Stopwatch::start());
+                let read = self.read_body(fetched);
+                telemetry::read_files(&begun);
+                read
+            }
+            Body::Nothing | Body::Batches(_) => self.read_body(fetched),
+        };
+        if let Ok(read) = &read {
+            telemetry::handed_out(&read.body);
+        }
+        read
     }
 
     fn topic(&self, name: &TopicName) -> Option<Arc<TopicFacts>> {

@@ -41,6 +41,7 @@ use crate::queue::pool::{Panic, Pool};
 use crate::queue::sync::atomic::Ordering::{AcqRel, Relaxed, Release, SeqCst};
 use crate::queue::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use crate::queue::sync::{Condvar, Mutex};
+use crate::queue::telemetry::{self, Stopwatch};
 
 use check_cache::CheckCache;
 pub(crate) use clock::Clock;
@@ -178,6 +179,9 @@ impl<D: Disk> Node<D> {
             for answer in todo.answers.drain(..) {
                 (answer.on_answer)(answer.response);
             }
+            for (partition, bytes) in todo.dropped.drain(..) {
+                telemetry::dropped(&partition, bytes);
+            }
             for task in todo.tasks.drain(..) {
                 self.pass_on(task);
             }
@@ -206,6 +210,7 @@ impl<D: Disk> Node<D> {
         if performed.broken {
             slot.lanes.break_off();
         } else if !performed.left.is_empty() {
+            telemetry::stalled();
             turn.put_back(performed.left);
             self.stalled.lock().push(Arc::clone(&slot));
             self.alarm.hurry(self.clock.now().after(ticks::RETRY_MS));
@@ -244,7 +249,9 @@ impl<D: Disk> Node<D> {
 
     /// Flushes, reports it, and notes what is flushed.
     fn flush(&self, slot: &Arc<Slot<D>>, sync: &Sync) {
+        let (_span, begun) = (telemetry::flushing(&slot.partition), Stopwatch::start());
         let Some(report) = slot.flush(sync) else { return };
+        telemetry::flushed(&begun, matches!(report, DiskReport::SyncFailed(..)));
         let mut todo = Todo::default();
         {
             let mut core = self.core.lock();

@@ -98,13 +98,15 @@ pub(super) struct Todo<D: Disk> {
     pub(super) answers: Vec<Answer>,
     pub(super) turns: Vec<SlotTurn<D>>,
     pub(super) tasks: Vec<Task<D>>,
+    /// Segments that went to make room, by their bytes: to be told.
+    pub(super) dropped: Vec<(TopicPartition, u64)>,
     /// The node wants to be woken soon.
     pub(super) again: bool,
 }
 
 impl<D: Disk> Default for Todo<D> {
     fn default() -> Self {
-        Self { answers: Vec::new(), turns: Vec::new(), tasks: Vec::new(), again: false }
+        Self { answers: Vec::new(), turns: Vec::new(), tasks: Vec::new(), dropped: Vec::new(), again: false }
     }
 }
 
@@ -204,8 +206,7 @@ impl<D: Disk> Core<D> {
             }
             Output::Load { waiter, partition, body } => todo.tasks.push(Task::Load { waiter, partition, body }),
             Output::Skipped { partition, skipped } => self.skipped.push((partition, skipped)),
-            // The broker counts them.
-            Output::Dropped { .. } => {}
+            Output::Dropped { partition, segment } => todo.dropped.push((partition, segment.bytes)),
             Output::NotHosted { partition, error } => self.not_hosted.push((partition, error.to_string())),
             Output::Open(opening) => {
                 self.changing += 1;

@@ -15,6 +15,7 @@ use crate::queue::op_queue::{Batch, OpQueue};
 use crate::queue::sync::Mutex;
 use crate::queue::sync::atomic::AtomicBool;
 use crate::queue::sync::atomic::Ordering::SeqCst;
+use crate::queue::telemetry::OpenPartition;
 use crate::record::Entry;
 
 /// Something to be done to the files. The first two have their places in lane 1, the others wait for nothing there.
@@ -43,6 +44,8 @@ pub(super) struct Slot<D: Disk> {
 struct Files<D: Disk> {
     /// Gone once the partition is closed or deleted.
     driver: Option<LogDriver<D>>,
+    /// Counted as open as long as there is a driver.
+    counted: Option<OpenPartition>,
     /// The last op of lane 1 that was performed.
     done: OpSeq,
     /// Removals that wait for an op.
@@ -70,7 +73,12 @@ impl<D: Disk> Slot<D> {
         driver: LogDriver<D>,
         lost: Arc<AtomicBool>,
     ) -> Self {
-        let files = Files { driver: Some(driver), done: OpSeq::default(), removals: Vec::new() };
+        let files = Files {
+            driver: Some(driver),
+            counted: Some(OpenPartition::begin()),
+            done: OpSeq::default(),
+            removals: Vec::new(),
+        };
         // The lanes are broken off: nothing is performed out of order behind it. Whoever comes next sees the rest.
         let lanes = OpQueue::new(move || lost.store(true, SeqCst));
         Self { partition, dir, directory, lanes, files: Mutex::new(files), is_mark_due: AtomicBool::new(false) }
@@ -136,7 +144,11 @@ impl<D: Disk> Slot<D> {
     /// Lets go of the files; nothing is performed any more.
     pub(super) fn take_driver(&self) -> Option<LogDriver<D>> {
         self.lanes.break_off();
-        self.files.lock().driver.take()
+        let (driver, _counted) = {
+            let mut files = self.files.lock();
+            (files.driver.take(), files.counted.take())
+        };
+        driver
     }
 }
 

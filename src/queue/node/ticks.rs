@@ -12,6 +12,7 @@ use crate::queue::client::Clocked;
 use crate::queue::node::Node;
 use crate::queue::node::clock::Clock;
 use crate::queue::sync::thread;
+use crate::queue::telemetry;
 use crate::time::Instant;
 
 /// After how many milliseconds what found no space tries again.
@@ -108,6 +109,7 @@ impl<D: Disk> Node<D> {
         }
         for _ in 0..UPKEEP_STEP {
             let Some(partition) = rounds.upkeep.pop() else { return };
+            let _span = telemetry::looking_after(&partition);
             self.give(Input::Upkeep { partition, date: self.clock.date() });
         }
     }

@@ -13,6 +13,7 @@ use crate::producer::{BatchId, Outgoing};
 use crate::queue::client::Stopped;
 use crate::queue::producer::lane::PartitionLane;
 use crate::queue::producer::shared::Shared;
+use crate::queue::telemetry;
 use crate::record::Batch;
 
 /// A batch that the node has.
@@ -43,6 +44,7 @@ impl Shared {
         expected_offset: Option<Offset>,
     ) {
         let Outgoing { id, batch, .. } = outgoing;
+        let _span = telemetry::producing(&lane.partition, batch.size());
         let part = ProducePartition { partition: lane.partition.clone(), batch: batch.clone(), expected_offset };
         let produce = Produce {
             acks: self.config.acks,
@@ -61,11 +63,17 @@ impl Flight {
         let Some(batch) = self.batch.take() else { return };
         let (shared, lane, id) = (&self.shared, &self.lane, self.id);
         let now = shared.client.now();
+        if matches!(landing, Landing::Refused(_)) {
+            telemetry::refused();
+        }
         match landing {
             Landing::Stopped => shared.stop(),
-            Landing::Produced(produced) => shared.in_lane(lane, now, |state| {
-                state.machine.acknowledged(id, &produced, &mut state.outcomes);
-            }),
+            Landing::Produced(produced) => {
+                telemetry::acknowledged(&batch);
+                shared.in_lane(lane, now, |state| {
+                    state.machine.acknowledged(id, &produced, &mut state.outcomes);
+                });
+            }
             Landing::Unknown => shared.in_lane(lane, now, |state| state.machine.handed_over(id, &mut state.outcomes)),
             // Without a topic there is nothing to wait for.
             Landing::Refused(error) if shared.is_gone(&lane.partition, error.code) => {

@@ -16,6 +16,7 @@ use crate::queue::producer::lane::LaneState;
 use crate::queue::producer::shared::Shared;
 use crate::queue::producer::ticket::deadline_in;
 use crate::queue::sync::Deadline;
+use crate::queue::telemetry::{self, Stopwatch};
 
 impl Shared {
     /// Whether a record of this size could ever be taken.
@@ -79,7 +80,12 @@ impl Shared {
                     return if self.memory.try_take(wanted) { Ok(()) } else { Err(self.full()) };
                 }
             }
-            WhenFull::Block { wait_max_ms } => return self.wait_for_room(wanted, Duration::from_millis(wait_max_ms)),
+            WhenFull::Block { wait_max_ms } => {
+                let begun = Stopwatch::start();
+                let waited = self.wait_for_room(wanted, Duration::from_millis(wait_max_ms));
+                telemetry::waited_for_memory(&begun);
+                return waited;
+            }
         }
         Ok(())
     }

@@ -24,6 +24,7 @@ use crate::queue::producer::lane::{LaneState, PartitionLane, Step};
 use crate::queue::producer::ticket::BatchTickets;
 use crate::queue::producer::topics::{Picker, TopicLanes, Topics};
 use crate::queue::sync::{Mutex, MutexGuard};
+use crate::queue::telemetry;
 use crate::record::BuildError;
 use crate::time::Instant;
 
@@ -199,6 +200,7 @@ impl Shared {
                 lane.lock().built(id, built);
             }
             Step::Tell(tickets, settled) => {
+                telemetry::given_up(settled.given_up());
                 tickets.settle(settled);
                 lane.lock().told();
                 self.has_told();

@@ -182,6 +182,12 @@ impl Settled {
         self.others.iter().find(has_it).unwrap_or(&self.first)
     }
 
+    /// How many of the records were not delivered, or are not known to be.
+    pub(super) fn given_up(&self) -> u64 {
+        let all = std::iter::once(&self.first).chain(&self.others);
+        all.filter(|outcome| outcome.result.is_err()).map(|outcome| u64::from(outcome.tickets.count)).sum()
+    }
+
     /// Why the first of the records that were not delivered was not.
     pub(super) fn error(&self) -> Option<&SendError> {
         std::iter::once(&self.first).chain(&self.others).find_map(|outcome| outcome.result.as_ref().err())
