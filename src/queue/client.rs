@@ -82,6 +82,11 @@ pub(crate) trait Clocked: Send + Sync {
     /// Its deadline may have come.
     fn wake(&self, now: Instant);
 
+    /// How many bytes of records it has that the node does not.
+    fn memory(&self) -> u64 {
+        0
+    }
+
     /// The node has stopped: nobody will be woken again, and every question is answered with [`Stopped`]. Who waits for a
     /// deadline waits in vain.
     fn stopped(&self) {}

@@ -14,7 +14,7 @@ use crate::queue::node::{Closed, Handle, Node};
 use crate::queue::opening::{OpeningReport, QueueOpenError, metadata_partition};
 use crate::queue::producer::{Producer, ProducerConfig};
 use crate::queue::telemetry;
-use crate::queue::usage::DiskUse;
+use crate::queue::usage::{DiskUse, MemoryUse};
 
 /// An open queue: topics of records, kept in the directories it was opened on. A clone is another handle of the same.
 ///
@@ -34,6 +34,7 @@ pub struct Queue {
 trait End: Send + Sync {
     fn close(&self) -> Vec<Closed>;
     fn disk_use(&self) -> DiskUse;
+    fn memory_use(&self) -> MemoryUse;
 }
 
 impl<D: Disk> End for Handle<D> {
@@ -43,6 +44,10 @@ impl<D: Disk> End for Handle<D> {
 
     fn disk_use(&self) -> DiskUse {
         self.node().disk_use()
+    }
+
+    fn memory_use(&self) -> MemoryUse {
+        self.node().memory_use()
     }
 }
 
@@ -94,6 +99,11 @@ impl Queue {
     /// files.
     pub fn disk_use(&self) -> DiskUse {
         self.end.disk_use()
+    }
+
+    /// What of the queue's records is in memory, and what bounds it: see [`MemoryUse`].
+    pub fn memory_use(&self) -> MemoryUse {
+        self.end.memory_use()
     }
 
     /// Ends the queue in order: what was appended is written and flushed, and each log closed, so that the next opening need

@@ -81,7 +81,7 @@ pub use producer::{
     SendTicket, TopicProducer,
 };
 
-pub use usage::{DiskUse, TopicDiskUse};
+pub use usage::{DiskUse, MemoryUse, TopicDiskUse};
 
 #[doc = include_str!("comparison.md")]
 pub mod comparison {}

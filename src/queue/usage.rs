@@ -1,4 +1,4 @@
-//! What a queue takes of its disks.
+//! What a queue takes of its disks, and of memory.
 
 use std::collections::BTreeMap;
 
@@ -28,6 +28,28 @@ pub struct TopicDiskUse {
     pub bound: Option<SpaceBound>,
     /// What was dropped of it to make room, since the queue was opened.
     pub dropped: Dropped,
+}
+
+/// How many bytes of records a queue has in memory, by where they are. Each number falls back to where it was when whoever has
+/// the records lets go of them.
+///
+/// Not in it: indexes, which are small; what a consumer has decompressed; buffers of a deleted partition that a consumer still
+/// has; maps of files, which are no memory of the process.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct MemoryUse {
+    /// Records that producers gather or have on their way, uncompressed. For each producer at most its
+    /// [`memory_bytes`](crate::queue::ProducerConfig::memory_bytes).
+    pub producers: u64,
+    /// Batches that were sent, as long as anybody has any of them: the caches of the logs, the writes that stand before the
+    /// disk, records that a consumer has. What is not written yet is bounded by what producers may have on their way; the caches
+    /// by what `cached` says; and what consumers have by their fetches, and by what the program keeps of their records.
+    pub batches: u64,
+    /// Of these, what the caches of the logs have, with what the queue writes for itself: of each partition at most 4 MiB, and
+    /// what is not written yet.
+    pub cached: u64,
+    /// Buffers that files were read into, as long as a consumer or the program has any record of them: for each partition of a
+    /// consumer what one fetch brings, and what the program keeps.
+    pub read: u64,
 }
 
 impl DiskUse {

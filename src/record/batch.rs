@@ -187,6 +187,14 @@ impl Batch {
         self.stamp
     }
 
+    /// The same batch, whose bytes somebody else owns: `keep` gives back what it is given.
+    pub(crate) fn kept(self, keep: impl FnOnce(Bytes) -> Bytes) -> Self {
+        let (at, len) = (self.body.as_ptr(), self.body.len());
+        let body = keep(self.body);
+        debug_assert_eq!((body.as_ptr(), body.len()), (at, len), "these are other bytes");
+        Self { body, ..self }
+    }
+
     /// The bytes behind the stamp, shared.
     pub fn body(&self) -> &Bytes {
         &self.body

@@ -88,6 +88,11 @@ impl Checked {
         &self.batch
     }
 
+    /// The same, whose bytes somebody else owns: see [`Batch::kept`].
+    pub(crate) fn kept(self, keep: impl FnOnce(Bytes) -> Bytes) -> Self {
+        Self { batch: self.batch.kept(keep), ..self }
+    }
+
     /// Takes the batch out.
     pub fn into_batch(self) -> Batch {
         self.batch

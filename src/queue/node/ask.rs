@@ -104,6 +104,7 @@ impl<D: Disk> Node<D> {
     fn produce(&self, request: Produce<Batch>, on_answer: OnAnswer) -> RequestId {
         let acks = request.acks;
         let checked = checks::check(request, self.clock.date(), |part| self.rules_of(part));
+        let checked = checked.kept(|bytes| self.live.count(bytes));
         let refused = checked.refused;
         let on_answer: OnAnswer = if refused.is_empty() { on_answer } else { with_refusals(on_answer, refused) };
         if checked.produce.partitions.is_empty() {

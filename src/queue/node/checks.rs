@@ -1,5 +1,7 @@
 //! Batches are checked before a node gets them, outside of its lock: each byte is looked at.
 
+use bytes::Bytes;
+
 use crate::broker::Body;
 use crate::log::{Cleanup, LogConfig};
 use crate::message::{Answer, PartitionAnswer, Produce, ProducePartition, Produced, RequestError, Response};
@@ -26,6 +28,16 @@ pub(super) fn rules(config: &LogConfig) -> Rules {
 pub(super) struct CheckedProduce {
     pub(super) produce: Produce<Checked>,
     pub(super) refused: Vec<(usize, PartitionAnswer<Produced>)>,
+}
+
+impl CheckedProduce {
+    /// The same with batches whose bytes somebody else owns.
+    pub(super) fn kept(mut self, keep: impl Fn(Bytes) -> Bytes) -> Self {
+        let partitions = std::mem::take(&mut self.produce.partitions);
+        let kept = |part: ProducePartition<Checked>| ProducePartition { batch: part.batch.kept(&keep), ..part };
+        self.produce.partitions = partitions.into_iter().map(kept).collect();
+        self
+    }
 }
 
 /// Checks each batch by the rules of its topic.

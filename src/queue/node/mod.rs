@@ -17,6 +17,7 @@ mod clock;
 mod ending;
 mod errand;
 mod handle;
+mod live;
 mod load;
 mod outputs;
 mod read;
@@ -48,6 +49,7 @@ pub(crate) use clock::Clock;
 use ending::Alive;
 pub(crate) use ending::{ends, wait_for_an_end};
 pub(crate) use handle::Handle;
+use live::Live;
 use outputs::{Core, SlotTurn, Task, Todo};
 use slot::Slot;
 pub use stop::Closed;
@@ -64,6 +66,8 @@ pub(crate) struct Node<D: Disk> {
     /// Whose lanes wait for space.
     stalled: Mutex<Vec<Arc<Slot<D>>>>,
     checks: CheckCache,
+    /// The bytes of batches that clients have sent, wherever they are now.
+    live: Live,
     /// Held by whoever closes the node.
     closing: Mutex<()>,
     /// Notified whenever the node was given something, if anybody watches.
@@ -136,6 +140,7 @@ impl<D: Disk> Node<D> {
             clocked: Mutex::new(Vec::new()),
             stalled: Mutex::new(Vec::new()),
             checks: CheckCache::default(),
+            live: Live::default(),
             closing: Mutex::new(()),
             changed: Condvar::new(),
             watching: AtomicUsize::new(0),

@@ -141,6 +141,11 @@ impl<D: Disk> Slot<D> {
         Some(self.files.lock().driver.as_mut()?.read(span, facts))
     }
 
+    /// How many bytes of buffers are in use that its files were read into.
+    pub(super) fn read_bytes(&self) -> u64 {
+        self.files.lock().driver.as_ref().map_or(0, |driver| driver.live_bytes() as u64)
+    }
+
     /// Lets go of the files; nothing is performed any more.
     pub(super) fn take_driver(&self) -> Option<LogDriver<D>> {
         self.lanes.break_off();

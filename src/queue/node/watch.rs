@@ -11,7 +11,7 @@ use crate::queue::node::Node;
 use crate::queue::node::outputs::{AdoptionResult, Core};
 use crate::queue::sync::WaitUntil;
 use crate::queue::sync::atomic::Ordering::SeqCst;
-use crate::queue::usage::DiskUse;
+use crate::queue::usage::{DiskUse, MemoryUse};
 
 impl<D: Disk> Node<D> {
     /// Waits until it is so, and does tasks meanwhile.
@@ -83,6 +83,22 @@ impl<D: Disk> Node<D> {
     /// What the partitions take of the disks.
     pub(crate) fn disk_use(&self) -> DiskUse {
         DiskUse::of(&self.core.lock().broker)
+    }
+
+    /// What is in memory. The slots' locks are taken with no other held.
+    pub(crate) fn memory_use(&self) -> MemoryUse {
+        let (cached, slots) = {
+            let core = self.core.lock();
+            let logs = core.broker.partitions().filter_map(|partition| core.broker.partition(partition));
+            let cached = logs.map(|host| host.log().cached_bytes()).sum();
+            (cached, core.slots.values().cloned().collect::<Vec<_>>())
+        };
+        MemoryUse {
+            producers: self.clocked().iter().map(|one| one.memory()).sum(),
+            batches: self.live.bytes(),
+            cached,
+            read: slots.iter().map(|slot| slot.read_bytes()).sum(),
+        }
     }
 
     /// How many directories there are.

@@ -288,6 +288,10 @@ impl Clocked for Shared {
         }
     }
 
+    fn memory(&self) -> u64 {
+        self.memory.used() as u64
+    }
+
     fn stopped(&self) {
         if let Some(shared) = self.me.upgrade() {
             shared.stop();
