@@ -243,7 +243,6 @@ fn a_topic_that_keeps_the_latest_of_each_key_loses_nothing_to_a_bound() {
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "several threads send")]
 fn many_threads_stay_within_the_bounds_of_their_topics_and_of_all() {
     let disk = MemDisk::new();
     let queue = open(&disk, |builder| {
