@@ -248,6 +248,22 @@ fn a_log_that_was_compacted_is_read_piece_by_piece_past_what_is_gone() {
 }
 
 #[test]
+fn a_piece_whose_file_has_gone_is_planned_again() {
+    let mut hand = with_a_commit();
+    let there = offsets_of("g").to_string();
+    hand.close(&there);
+    hand.host(&there, compacted());
+    let (waiter, ..) = hand.loads.pop_front().unwrap();
+    hand.give(Input::LoadAgain { waiter });
+    assert_eq!(all_of(&mut hand, "g"), Err(ErrorCode::CoordinatorLoadInProgress));
+    let again = hand.loads.front().map(|(again, ..)| *again).unwrap();
+    assert_ne!(again, waiter);
+    hand.give(Input::Loaded { waiter, entries: Vec::new(), next: None });
+    hand.work();
+    assert_eq!(all_of(&mut hand, "g"), Ok(one("orders-0", 5)));
+}
+
+#[test]
 fn a_piece_that_was_read_for_an_earlier_opening_is_not_taken() {
     let mut hand = with_a_commit();
     let there = offsets_of("g").to_string();

@@ -301,6 +301,8 @@ impl Broker {
         let (Some(loading), Some(host)) = (self.groups.loads.get_mut(partition), self.hosts.get(partition)) else {
             return;
         };
+        // Retention may have moved it meanwhile.
+        let from = from.max(host.log().log_start_offset());
         loading.from = from;
         if from >= loading.to {
             return self.end_load(now, partition);
@@ -352,11 +354,21 @@ impl Broker {
 
     /// Nothing was where it was looked for: it goes on behind that, if anything does.
     fn load_behind(&mut self, now: Instant, partition: &TopicPartition) {
-        let span = self.groups.loads.get(partition).and_then(|loading| loading.span);
-        let found = self.hosts.get(partition).zip(span);
-        let found = found.and_then(|(host, span)| host.fetch_behind(&span, Isolation::LogEnd));
+        let loading = self.groups.loads.get(partition).and_then(|loading| Some((loading.from, loading.span?)));
+        let found = match self.hosts.get(partition).zip(loading) {
+            // Another segment has its place: what was behind it may be in front of where that ends.
+            Some((host, (from, span))) if !host.log().has_still(&span) => return self.load_from(now, partition, from),
+            Some((host, (_, span))) => host.fetch_behind(&span, Isolation::LogEnd).ok().flatten(),
+            None => None,
+        };
         let body = found.map_or(Body::Nothing, |found| self.body(partition, &found, Isolation::LogEnd).0);
         self.ask_load(now, partition, body);
+    }
+
+    pub(super) fn on_load_again(&mut self, now: Instant, waiter: Waiter) {
+        if let Some((partition, from)) = self.loading(waiter) {
+            self.load_from(now, &partition, from);
+        }
     }
 
     pub(super) fn on_not_loaded(&mut self, waiter: Waiter, why: String) {

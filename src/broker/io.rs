@@ -68,6 +68,11 @@ pub enum Input {
         /// on behind the entries.
         next: Option<Offset>,
     },
+    /// What an [`Output::Load`] wants is not there any more: retention or a compaction has been there. It is planned again.
+    LoadAgain {
+        /// Its number.
+        waiter: Waiter,
+    },
     /// What an [`Output::Load`] wants cannot be read, nor anything behind it.
     NotLoaded {
         /// Its number.
@@ -289,7 +294,8 @@ pub enum Body {
 pub struct FileRead {
     /// From which partition.
     pub partition: TopicPartition,
-    /// From which place. If it turns out to hold nothing, [`Broker::fetch_behind`](super::Broker::fetch_behind) plans on.
+    /// From which place. If it turns out to hold nothing, [`Broker::fetch_behind`](super::Broker::fetch_behind) plans on; if
+    /// it is not there any more, [`Broker::fetch_again`](super::Broker::fetch_again) plans again.
     pub span: Span,
     /// What it takes to read it.
     pub facts: SpanFacts,

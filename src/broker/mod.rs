@@ -47,7 +47,7 @@ use crate::id::TopicPartition;
 use crate::log::{Span, SpanFacts};
 use crate::message::{ErrorCode, Fetched, Request, RequestError, Response, Trial};
 use crate::offset::Offset;
-use crate::partition::{Effect, Partition, StopReason, Waiter};
+use crate::partition::{Effect, Partition, StopReason, TimeSearch, Waiter};
 use crate::record::Checked;
 use crate::time::{Instant, Timestamp};
 use crate::timer::{Advance, TimingWheel};
@@ -127,6 +127,7 @@ impl Broker {
             Input::Disk { partition, report } => self.on_report(&partition, report),
             Input::Found { waiter, result } => self.on_found(waiter, result),
             Input::Loaded { waiter, entries, next } => self.on_loaded(now, waiter, &entries, next),
+            Input::LoadAgain { waiter } => self.on_load_again(now, waiter),
             Input::NotLoaded { waiter, why } => self.on_not_loaded(waiter, why),
             Input::Upkeep { partition, date } => {
                 self.with_host(&partition, |host, effects| {
@@ -180,12 +181,38 @@ impl Broker {
     }
 
     /// Plans on behind a read that has found nothing in its place: compaction, or a gap. `None`: there is nothing behind it
-    /// either, or the partition is not here any more.
-    pub fn fetch_behind(&self, read: &FileRead) -> Option<Fetched<Body>> {
+    /// either. If another segment has its place by now, it is planned again.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`fetch_again`](Self::fetch_again).
+    pub fn fetch_behind(&self, read: &FileRead) -> Result<Option<Fetched<Body>>, RequestError> {
         let FileRead { partition, span, isolation, .. } = read;
-        let found = self.hosts.get(partition)?.fetch_behind(span, *isolation)?;
+        let host = self.hosts.get(partition).ok_or_else(|| unknown_partition(partition))?;
+        let found = host.fetch_behind(span, *isolation).map_err(|error| errors::fetch(&error))?;
+        Ok(found.map(|found| {
+            let body = self.body(partition, &found, *isolation).0;
+            fetch::fetched(&found, body)
+        }))
+    }
+
+    /// Plans a read again whose file is gone: retention or a compaction has been there since it was planned.
+    ///
+    /// # Errors
+    ///
+    /// What was wanted lies in front of the log start by now, with both ends of the log; or the partition is not here any
+    /// more.
+    pub fn fetch_again(&self, read: &FileRead) -> Result<Fetched<Body>, RequestError> {
+        let FileRead { partition, span, isolation, .. } = read;
+        let host = self.hosts.get(partition).ok_or_else(|| unknown_partition(partition))?;
+        let found = host.fetch_again(span, *isolation).map_err(|error| errors::fetch(&error))?;
         let body = self.body(partition, &found, *isolation).0;
-        Some(fetch::fetched(&found, body))
+        Ok(fetch::fetched(&found, body))
+    }
+
+    /// Plans a search again of which a file is gone; `None` if the partition is not here any more.
+    pub fn search_again(&self, partition: &TopicPartition, search: &TimeSearch) -> Option<TimeSearch> {
+        Some(self.hosts.get(partition)?.search_again(search))
     }
 
     fn on_request(&mut self, now: Instant, date: Timestamp, id: RequestId, request: Request<Checked>) {

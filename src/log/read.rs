@@ -138,6 +138,18 @@ impl Log {
         SpanFacts { hint, index: sealed.map(|segment| segment.files.index), epochs: self.epochs.clone() }
     }
 
+    /// Whether the segment that was planned in is still what it was, or has grown: no other has taken its place.
+    pub fn has_still(&self, span: &Span) -> bool {
+        self.segments.get(&span.segment).is_some_and(|segment| segment.files.log == span.file)
+    }
+
+    /// Whether a file that was planned in is about to take its place: it has its name once an op is done that is not
+    /// reported yet.
+    pub fn is_about_to_be_there(&self, span: &Span) -> bool {
+        let segment = self.segments.get(&span.segment).filter(|segment| segment.files.log == span.file);
+        segment.and_then(|segment| segment.last_op).is_some_and(|op| op > self.acknowledged.last_done())
+    }
+
     /// The end of what a reader of this isolation sees.
     pub fn ceiling(&self, isolation: Isolation) -> Offset {
         let bound = match isolation {

@@ -104,12 +104,31 @@ impl Partition {
     }
 
     /// Plans on behind a place in a file in which a reader has found nothing: compaction, or a gap. `None`: there is nothing
-    /// behind it either.
-    pub fn fetch_behind(&self, span: &Span, isolation: Isolation) -> Option<Fetched> {
-        match self.log.plan_behind(span) {
+    /// behind it either. If another segment has its place by now, or none, this is [`fetch_again`](Self::fetch_again): what
+    /// was behind it may be in front of where it ends.
+    ///
+    /// # Errors
+    ///
+    /// [`PartitionFetchError`].
+    pub fn fetch_behind(&self, span: &Span, isolation: Isolation) -> Result<Option<Fetched>, PartitionFetchError> {
+        if !self.log.has_still(span) {
+            return self.fetch_again(span, isolation).map(Some);
+        }
+        Ok(match self.log.plan_behind(span) {
             ReadPlan::Nothing => None,
             plan @ (ReadPlan::Cached(_) | ReadPlan::File(_)) => Some(self.fetched(span.from, plan, isolation)),
-        }
+        })
+    }
+
+    /// Plans a read again whose file is gone: retention or a compaction has been there since it was planned.
+    ///
+    /// # Errors
+    ///
+    /// [`PartitionFetchError`]: what was wanted may lie in front of the log start by now.
+    pub fn fetch_again(&self, span: &Span, isolation: Isolation) -> Result<Fetched, PartitionFetchError> {
+        self.leader()?;
+        let plan = self.log.plan_read(span.from, span.bytes_max, isolation)?;
+        Ok(self.fetched(span.from, plan, isolation))
     }
 
     /// What is wrong with a fetch, in the order of semantics 5.1, or where its history parts from this one.

@@ -123,8 +123,9 @@ impl Partition {
             return Err(ListOffsetsError::NotAvailable { high_watermark, epoch_start });
         }
         match query.spec {
-            OffsetSpec::At(wanted) => Ok(ListedOffset::Search(self.search(query, Some(wanted)))),
-            OffsetSpec::MaxTimestamp => Ok(ListedOffset::Search(self.search(query, None))),
+            OffsetSpec::At(_) | OffsetSpec::MaxTimestamp => {
+                Ok(ListedOffset::Search(self.search(query.spec, self.log.ceiling(query.isolation))))
+            }
             OffsetSpec::Earliest | OffsetSpec::Latest => {
                 let offset = match query.isolation {
                     Isolation::LogEnd => self.log.log_end_offset(),
@@ -135,13 +136,20 @@ impl Partition {
         }
     }
 
-    fn search(&self, query: &ListOffsets, wanted: Option<Timestamp>) -> TimeSearch {
-        let (log_start_offset, ceiling) = (self.log.log_start_offset(), self.log.ceiling(query.isolation));
+    /// Plans a search again of which a segment is gone: retention or a compaction has been there since it was planned. The
+    /// asker sees as far as before.
+    pub fn search_again(&self, search: &TimeSearch) -> TimeSearch {
+        self.search(search.spec, search.ceiling)
+    }
+
+    fn search(&self, spec: OffsetSpec, ceiling: Offset) -> TimeSearch {
+        let log_start_offset = self.log.log_start_offset();
+        let wanted = if let OffsetSpec::At(wanted) = spec { Some(wanted) } else { None };
         let may_have = |segment: &SegmentInfo| {
             let is_readable = segment.next_offset > log_start_offset && segment.base_offset < ceiling;
             is_readable && wanted.is_none_or(|wanted| segment.max_timestamp >= wanted)
         };
         let segments = self.log.segments().filter(may_have).collect();
-        TimeSearch { spec: query.spec, log_start_offset, ceiling, segments }
+        TimeSearch { spec, log_start_offset, ceiling, segments }
     }
 }

@@ -290,7 +290,7 @@ impl Hand {
             Body::Batches(batches) => batches.into_iter().map(Entry::Batch).collect(),
             Body::File(read) => {
                 let found = self.drivers.get_mut(&read.partition).unwrap().read(&read.span, &read.facts).unwrap();
-                match self.broker.fetch_behind(&read) {
+                match self.broker.fetch_behind(&read).unwrap() {
                     Some(behind) if found.is_empty() => return self.values(behind.body),
                     Some(_) | None => found,
                 }

@@ -615,7 +615,7 @@ impl World {
             ReadPlan::Cached(batches) => batches.clone(),
             ReadPlan::File(span) => {
                 let found = self.read_span(span);
-                match self.partition.fetch_behind(span, isolation) {
+                match self.partition.fetch_behind(span, isolation).expect("planned just now") {
                     Some(behind) if found.is_empty() => self.read(&behind.plan, isolation),
                     Some(_) | None => found,
                 }

@@ -168,6 +168,18 @@ fn a_compacted_segment_is_put_in_no_other_place_than_that_of_its_inputs() {
         cut: false,
         missing: false,
     };
+    let span = |file| Span {
+        file,
+        segment: at(0),
+        segment_next: at(4),
+        position: 0,
+        end: 70,
+        from: at(1),
+        ceiling: at(6),
+        bytes_max: 1,
+    };
+    let before = span(inputs[0].1);
+    assert!(log.has_still(&before) && !log.is_about_to_be_there(&before));
     let mut put =
         |inputs: &[(Offset, FileId)], output| log.replace(Replacement { inputs: inputs.to_vec(), output }, &mut out);
     let misfit = |base, next| Err(ReplaceError::Misfit { base: at(base), next: at(next) });
@@ -182,4 +194,9 @@ fn a_compacted_segment_is_put_in_no_other_place_than_that_of_its_inputs() {
     assert_eq!(put(&inputs[..2], output(0, 4)), stale(0), "once");
     let bases: Vec<Offset> = log.segments().map(|segment| segment.base_offset).collect();
     assert_eq!(bases, [at(0), at(4)]);
+    let behind = log.segments().next().map(|segment| span(segment.files.log)).unwrap();
+    assert!(!log.has_still(&before) && !log.is_about_to_be_there(&before));
+    assert!(log.has_still(&behind) && log.is_about_to_be_there(&behind));
+    log.done(last_op(&out), &mut Vec::new());
+    assert!(log.has_still(&behind) && !log.is_about_to_be_there(&behind));
 }

@@ -5,6 +5,8 @@ use crate::disk::{Disk, ReadFault};
 use crate::id::TopicPartition;
 use crate::partition::Waiter;
 use crate::queue::node::Node;
+use crate::queue::node::missing::is_missing;
+use crate::queue::node::outputs::Core;
 use crate::record::Entry;
 
 impl<D: Disk> Node<D> {
@@ -27,8 +29,26 @@ impl<D: Disk> Node<D> {
             Some(Err(ReadFault::Corrupt { offset, .. })) => {
                 Input::Loaded { waiter, entries: Vec::new(), next: Some(read.behind_corrupt(offset)) }
             }
+            Some(Err(fault)) if is_missing(&fault) => self.load_again(waiter, partition, read, &fault),
             Some(Err(fault @ ReadFault::Disk(_))) => Input::NotLoaded { waiter, why: fault.to_string() },
             None => Input::NotLoaded { waiter, why: format!("{partition} is not here any more") },
+        }
+    }
+
+    /// The file was not there: it is planned again, unless the log still has it and it is lost.
+    fn load_again(&self, waiter: Waiter, partition: &TopicPartition, read: &FileRead, fault: &ReadFault) -> Input {
+        self.wait_for_place(partition, &read.span);
+        let has_still = |core: &Core<D>| Some(core.broker.partition(partition)?.log().has_still(&read.span));
+        if has_still(&self.core.lock()) != Some(true) {
+            return Input::LoadAgain { waiter };
+        }
+        // It may have taken its place just now.
+        let slot = self.core.lock().slots.get(partition).cloned();
+        match slot.and_then(|slot| slot.read(&read.span, &read.facts)) {
+            Some(Err(again)) if is_missing(&again) && has_still(&self.core.lock()) == Some(true) => {
+                Input::NotLoaded { waiter, why: fault.to_string() }
+            }
+            _ => Input::LoadAgain { waiter },
         }
     }
 }

@@ -19,12 +19,15 @@ mod errand;
 mod handle;
 mod live;
 mod load;
+mod missing;
 mod outputs;
 mod read;
 mod search;
 mod slot;
 mod stop;
 mod tasks;
+#[cfg(test)]
+mod tests;
 mod ticks;
 mod watch;
 

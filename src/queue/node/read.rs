@@ -5,37 +5,56 @@ use crate::disk::{Disk, ReadFault};
 use crate::id::TopicPartition;
 use crate::message::{ErrorCode, Fetched, RequestError};
 use crate::queue::node::Node;
+use crate::queue::node::missing::{Missing, is_missing};
 use crate::record::Entry;
 
 impl<D: Disk> Node<D> {
     /// Reads what a fetch was answered with, also from files. A read that finds nothing in its place, for compaction has
-    /// been there, goes on behind it.
+    /// been there, goes on behind it. One whose file is gone is planned again; then its offset may have gone too.
     pub(super) fn read_body(&self, fetched: Fetched<Body>) -> Result<Fetched<Vec<Entry>>, RequestError> {
-        let mut fetched = fetched;
+        let (mut fetched, mut missing) = (fetched, Missing::default());
         loop {
-            match &fetched.body {
-                Body::Nothing => return Ok(fetched.map(|_| Vec::new())),
+            let next = match &fetched.body {
+                Body::Nothing => None,
                 Body::Batches(batches) => {
                     let entries = batches.iter().cloned().map(Entry::Batch).collect();
                     return Ok(fetched.map(|_| entries));
                 }
-                Body::File(read) => {
-                    let entries = self.read_file(read)?;
-                    let behind = if entries.is_empty() { self.core.lock().broker.fetch_behind(read) } else { None };
-                    match behind {
-                        Some(behind) => fetched = behind,
-                        None => return Ok(fetched.map(|_| entries)),
-                    }
-                }
+                Body::File(read) => match self.read_file(read)? {
+                    Ok(entries) if entries.is_empty() => self.core.lock().broker.fetch_behind(read)?,
+                    Ok(entries) => return Ok(fetched.map(|_| entries)),
+                    Err(fault) if is_missing(&fault) => self.fetch_again(read, &fault, &mut missing)?,
+                    Err(fault) => return Err(unreadable(&fault)),
+                },
+            };
+            match next {
+                Some(next) => fetched = next,
+                None => return Ok(fetched.map(|_| Vec::new())),
             }
         }
     }
 
-    fn read_file(&self, read: &FileRead) -> Result<Vec<Entry>, RequestError> {
+    /// Plans a read again whose file was not there; `None` if that was done too often, and the asker is to ask again.
+    fn fetch_again(
+        &self,
+        read: &FileRead,
+        fault: &ReadFault,
+        missing: &mut Missing,
+    ) -> Result<Option<Fetched<Body>>, RequestError> {
+        if !missing.may_plan() {
+            return Ok(None);
+        }
+        self.wait_for_place(&read.partition, &read.span);
+        let again = self.core.lock().broker.fetch_again(read)?;
+        let file = read.span.file;
+        let is_same = matches!(&again.body, Body::File(new) if new.span.file == file);
+        if is_same && missing.is_lost(file) { Err(unreadable(fault)) } else { Ok(Some(again)) }
+    }
+
+    fn read_file(&self, read: &FileRead) -> Result<Result<Vec<Entry>, ReadFault>, RequestError> {
         let slot = self.core.lock().slots.get(&read.partition).cloned();
         let found = slot.and_then(|slot| slot.read(&read.span, &read.facts));
-        let found = found.ok_or_else(|| gone(&read.partition))?;
-        found.map_err(|fault| unreadable(&fault))
+        found.ok_or_else(|| gone(&read.partition))
     }
 }
 

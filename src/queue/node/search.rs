@@ -1,17 +1,25 @@
 //! Looking for a record by its date.
 
-use crate::disk::Disk;
+use crate::disk::{Disk, ReadFault};
 use crate::id::TopicPartition;
-use crate::log::SegmentInfo;
+use crate::log::Span;
 use crate::message::{ErrorCode, ListedOffset, RequestError};
 use crate::offset::Offset;
 use crate::partition::{OffsetSpec, TimeSearch};
 use crate::queue::node::Node;
+use crate::queue::node::missing::{Missing, is_missing};
 use crate::queue::node::read::{gone, unreadable};
 use crate::record::{DecompressLimit, Entry};
 
 /// How many bytes of a segment are read at a time.
 const PIECE_BYTES: u32 = 1 << 20;
+
+/// What became of a search.
+enum Search {
+    Done(Option<ListedOffset>),
+    /// A file was not there.
+    Missing(Span, ReadFault),
+}
 
 /// What was found so far.
 struct Best<'a> {
@@ -22,17 +30,45 @@ struct Best<'a> {
 }
 
 impl<D: Disk> Node<D> {
-    /// Goes through the segments of a search, a piece at a time.
+    /// Looks for a record by its date. If a segment has gone meanwhile, what was found in it may have too: the search begins
+    /// anew.
     pub(super) fn find(
         &self,
         partition: &TopicPartition,
         search: &TimeSearch,
     ) -> Result<Option<ListedOffset>, RequestError> {
+        let (mut search, mut missing) = (search.clone(), Missing::default());
+        loop {
+            let (span, fault) = match self.find_in(partition, &search)? {
+                Search::Done(found) => return Ok(found),
+                Search::Missing(span, fault) => (span, fault),
+            };
+            if !missing.may_plan() {
+                let why = format!("{partition} has changed too often while it was searched");
+                return Err(RequestError::because(ErrorCode::OffsetNotAvailable, why));
+            }
+            self.wait_for_place(partition, &span);
+            let again = self.core.lock().broker.search_again(partition, &search);
+            search = again.ok_or_else(|| gone(partition))?;
+            let is_same = search.segments.iter().any(|segment| segment.files.log == span.file);
+            if is_same && missing.is_lost(span.file) {
+                return Err(unreadable(&fault));
+            }
+        }
+    }
+
+    /// Goes through the segments of a search, a piece at a time.
+    fn find_in(&self, partition: &TopicPartition, search: &TimeSearch) -> Result<Search, RequestError> {
         let mut best = Best { search, found: None, is_final: false };
         for segment in &search.segments {
             let mut from = search.log_start_offset.max(segment.base_offset);
             while from < segment.next_offset.min(search.ceiling) && !best.is_final {
-                let entries = self.piece(partition, search, segment, from)?;
+                let span = search.span(segment, from, PIECE_BYTES);
+                let entries = match self.piece(partition, &span)? {
+                    Ok(entries) => entries,
+                    Err(fault) if is_missing(&fault) => return Ok(Search::Missing(span, fault)),
+                    Err(fault) => return Err(unreadable(&fault)),
+                };
                 let Some(last) = entries.last() else { break };
                 let next = last.next_offset();
                 for entry in &entries {
@@ -41,23 +77,16 @@ impl<D: Disk> Node<D> {
                 from = next.max(from.advance(1));
             }
         }
-        Ok(best.found.filter(|found| search.counts(found.offset)))
+        Ok(Search::Done(best.found.filter(|found| search.counts(found.offset))))
     }
 
-    fn piece(
-        &self,
-        partition: &TopicPartition,
-        search: &TimeSearch,
-        segment: &SegmentInfo,
-        from: Offset,
-    ) -> Result<Vec<Entry>, RequestError> {
-        let span = search.span(segment, from, PIECE_BYTES);
+    fn piece(&self, partition: &TopicPartition, span: &Span) -> Result<Result<Vec<Entry>, ReadFault>, RequestError> {
         let (slot, facts) = {
             let core = self.core.lock();
-            (core.slots.get(partition).cloned(), core.broker.span_facts(partition, &span))
+            (core.slots.get(partition).cloned(), core.broker.span_facts(partition, span))
         };
-        let found = slot.zip(facts).and_then(|(slot, facts)| slot.read(&span, &facts));
-        found.ok_or_else(|| gone(partition))?.map_err(|fault| unreadable(&fault))
+        let found = slot.zip(facts).and_then(|(slot, facts)| slot.read(span, &facts));
+        found.ok_or_else(|| gone(partition))
     }
 }
 

@@ -65,6 +65,7 @@ impl<D: Disk> Node<D> {
         let waiting = {
             let mut core = self.core.lock();
             core.is_stopped = true;
+            self.changed.notify_all();
             core.askers.take_all()
         };
         // Each of them is told, also if the one in front of it panics.

@@ -1,0 +1,144 @@
+//! What was planned before the log changed, and is read behind it.
+
+use std::sync::Arc;
+
+use crate::broker::{Body, Input, SpaceConfig};
+use crate::disk::{Disk, DiskPath, MemDisk};
+use crate::id::TopicPartition;
+use crate::message::{
+    DeleteBefore, DeleteRecords, Detail, ErrorCode, Fetch, FetchPartition, Fetched, IsolationLevel, Request,
+    RequestError, Response, TopicConfig,
+};
+use crate::offset::Offset;
+use crate::partition::{ListOffsets, ListedOffset, OffsetSpec, TimeSearch};
+use crate::queue::builder::QueueBuilder;
+use crate::queue::client::Client;
+use crate::queue::completion::Completion;
+use crate::queue::node::Node;
+use crate::queue::opening::{OpeningOptions, TakeOver, open};
+use crate::queue::producer::{ProducerConfig, Record};
+use crate::record::Entry;
+use crate::time::Timestamp;
+
+const RECORDS: u64 = 6;
+
+fn orders() -> TopicPartition {
+    TopicPartition::parse("orders-0").unwrap()
+}
+
+/// A node with a partition of six records, one in each segment, of which none is in memory.
+fn node_on(disk: &MemDisk) -> Arc<Node<MemDisk>> {
+    let queue = QueueBuilder::default().open_on(vec![disk.clone()]).unwrap();
+    let config = TopicConfig::default().with_segment_bytes(1 << 20);
+    queue.create_topic("orders", 1, config).unwrap();
+    let producer = queue.producer(ProducerConfig::default()).unwrap();
+    for number in 1..=RECORDS {
+        let value = vec![b'x'; 900_000];
+        let record = Record::to("orders").value(value.as_slice()).timestamp(Timestamp::from_millis(number as i64 * 10));
+        drop(producer.send(record).unwrap());
+        producer.flush().unwrap();
+    }
+    drop(producer);
+    assert!(queue.close().is_clean());
+    let (names, take_over) = (vec![String::new()], TakeOver::IfCertain);
+    let options = OpeningOptions {
+        names,
+        space: SpaceConfig::default(),
+        threads: 1,
+        open_files_max: 64,
+        upkeep_interval_ms: u64::MAX,
+        take_over,
+    };
+    open(vec![disk.clone()], options, Timestamp::from_millis(0)).unwrap().0
+}
+
+fn ask(node: &Node<MemDisk>, request: Request) -> Response<Body> {
+    let completion = Arc::new(Completion::new());
+    let told = Arc::clone(&completion);
+    node.ask(
+        request,
+        Box::new(move |answer| {
+            told.set(answer);
+        }),
+    );
+    node.pool.help();
+    completion.wait().unwrap()
+}
+
+/// A read that is planned and not done.
+fn planned(node: &Node<MemDisk>, from: u64) -> Fetched<Body> {
+    let partitions = vec![FetchPartition::new(orders(), Offset::new(from))];
+    let isolation = IsolationLevel::ReadUncommitted;
+    let fetch = Fetch { isolation, bytes_min: 0, bytes_max: 1 << 20, wait_max_ms: 0, partitions };
+    let Response::Fetch(mut answers) = ask(node, Request::Fetch(fetch)) else { panic!("another answer") };
+    let fetched = answers.remove(0).result.unwrap();
+    assert!(matches!(fetched.body, Body::File(_)), "{:?}", fetched.body);
+    fetched
+}
+
+fn search(node: &Node<MemDisk>, spec: OffsetSpec) -> TimeSearch {
+    let query = ListOffsets { spec, isolation: crate::log::Isolation::HighWatermark, leader_epoch: None };
+    let core = node.core.lock();
+    match core.broker.partition(&orders()).unwrap().list_offsets(&query).unwrap() {
+        ListedOffset::Search(search) => search,
+        ListedOffset::Known { .. } => panic!("nothing to look for"),
+    }
+}
+
+/// Removes all in front of an offset, files and all.
+fn delete_before(node: &Node<MemDisk>, offset: u64) {
+    let partitions = vec![(orders(), DeleteBefore::Offset(Offset::new(offset)))];
+    let Response::DeleteRecords(answers) =
+        ask(node, Request::DeleteRecords(DeleteRecords { partitions, timeout_ms: 1000 }))
+    else {
+        panic!("another answer");
+    };
+    assert!(answers.iter().all(|answer| answer.result.is_ok()));
+    node.give(Input::Upkeep { partition: orders(), date: Timestamp::from_millis(0) });
+    node.wait_for(|core| core.slots[&orders()].lanes.is_idle()).unwrap();
+}
+
+fn offsets(read: Result<Fetched<Vec<Entry>>, RequestError>) -> Vec<u64> {
+    read.unwrap().body.iter().map(|entry| entry.next_offset().get() - 1).collect()
+}
+
+fn log_of(base: u64) -> DiskPath {
+    DiskPath::root().entry(orders()).entry(format!("{base:020}.log"))
+}
+
+#[test]
+fn a_read_that_was_planned_before_its_segment_went_is_told_where_the_log_begins() {
+    let disk = MemDisk::new();
+    let node = node_on(&disk);
+    let (gone, there) = (planned(&node, 1), planned(&node, 4));
+    delete_before(&node, 3);
+    assert!(!disk.contents().contains_key(&log_of(1).to_string()));
+    let error = node.read(gone).unwrap_err();
+    let range = Detail::Range { log_start_offset: Offset::new(3), end: Offset::new(RECORDS) };
+    assert_eq!((error.code, error.detail), (ErrorCode::OffsetOutOfRange, range));
+    assert_eq!(offsets(node.read(there)), [4]);
+}
+
+#[test]
+fn a_search_that_was_planned_before_a_segment_went_finds_what_is_left() {
+    let disk = MemDisk::new();
+    let node = node_on(&disk);
+    let at = |millis| OffsetSpec::At(Timestamp::from_millis(millis));
+    let searches = [search(&node, at(0)), search(&node, at(50)), search(&node, OffsetSpec::MaxTimestamp)];
+    delete_before(&node, 3);
+    let found = searches.map(|search| node.find(&orders(), &search).unwrap().unwrap().offset.get());
+    assert_eq!(found, [3, 4, 5]);
+}
+
+#[test]
+fn a_file_that_is_lost_is_told_as_a_failure_of_the_disk() {
+    let disk = MemDisk::new();
+    let node = node_on(&disk);
+    let planned = planned(&node, 1);
+    let search = search(&node, OffsetSpec::At(Timestamp::from_millis(0)));
+    for base in [0, 1] {
+        disk.remove(&log_of(base)).unwrap();
+    }
+    let codes = [node.read(planned).unwrap_err().code, node.find(&orders(), &search).unwrap_err().code];
+    assert_eq!(codes, [ErrorCode::KafkaStorageError; 2]);
+}
