@@ -17,8 +17,8 @@ use ottla::message::{
 use ottla::offset::Offset;
 use ottla::producer::{Known, SendError};
 use ottla::queue::{
-    AdminError, CommitError, ConsumeError, Consumer, ConsumerConfig, MissingMetadata, Producer, ProducerConfig,
-    QueueOpenError, Record, SendAndWaitError, SendFault, SubscribeError,
+    AdminError, CommitError, ConsumeError, Consumer, ConsumerConfig, MissingMetadata, NotOpened, Producer,
+    ProducerConfig, QueueOpenError, Record, SendAndWaitError, SendFault, SubscribeError,
 };
 
 /// How long a test waits for what must come.
@@ -499,6 +499,30 @@ fn a_full_disk_fails_what_does_not_fit_and_all_goes_on_when_there_is_room() {
     assert!(placed.offset.unwrap() >= end);
     let closed = queue.close();
     assert!(closed.is_clean(), "{closed}");
+}
+
+#[test]
+fn a_queue_that_opens_on_a_full_disk_says_which_partitions_it_lacks_and_why() {
+    let disk = killed();
+    disk.set_capacity(Some(0));
+    let queue = open(&disk);
+    let report = queue.report();
+    assert_eq!(report.failed.len(), 3, "{report}");
+    assert!(report.failed.iter().all(|(_, why)| matches!(why, NotOpened::DiskFull(_))), "{report}");
+    assert!(report.to_string().contains("orders-0: not opened: the disk of "), "{report}");
+    let text = refused(queue.offset(&part("orders-0"), OffsetSpec::Latest), ErrorCode::KafkaStorageError);
+    assert!(text.contains("full"), "{text}");
+    // There is space for the producer to begin, and the partitions are not here until it is opened again.
+    disk.set_capacity(None);
+    let config = ProducerConfig::default().linger(Duration::ZERO).retries(0).delivery_timeout(LONG);
+    let sent = queue.producer(config.durability(Durability::Written)).unwrap();
+    let error = sent.send_and_wait(Record::to("orders").partition(0).value("x")).unwrap_err();
+    let SendAndWaitError::NotDelivered(SendError::DiskFull { .. }) = &error else { panic!("{error}") };
+    assert!(queue.close().notes.is_empty());
+    let queue = open(&disk);
+    assert!(queue.report().failed.is_empty(), "{}", queue.report());
+    works(&queue, "orders");
+    works(&queue, "bills");
 }
 
 #[test]

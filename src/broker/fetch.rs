@@ -2,7 +2,6 @@
 
 use crate::broker::asked::{Key, Pending};
 use crate::broker::io::{Body, FileRead, RequestId};
-use crate::broker::refuse::unknown_partition;
 use crate::broker::{Broker, Due, errors};
 use crate::id::TopicPartition;
 use crate::log::{Isolation, ReadPlan};
@@ -123,7 +122,7 @@ impl Broker {
         part: &FetchPartition,
         bytes_max: u32,
     ) -> Result<partition::Fetched, message::RequestError> {
-        let host = self.hosts.get(&part.partition).ok_or_else(|| unknown_partition(&part.partition))?;
+        let host = self.hosts.get(&part.partition).ok_or_else(|| self.not_here(&part.partition))?;
         let question = question(Waiter(0), fetch, part, bytes_max);
         host.look(&question).map_err(|error: PartitionFetchError| errors::fetch(&error))
     }

@@ -117,6 +117,14 @@ pub enum Input {
         /// Why.
         why: String,
     },
+    /// A partition that the metadata places here could not be opened: whoever asks for it is refused by this error, until it is
+    /// hosted or deleted.
+    Absent {
+        /// Which one.
+        partition: TopicPartition,
+        /// Why.
+        error: RequestError,
+    },
     /// Time has passed, or [`Output::Again`] has asked for it.
     Wake,
 }

@@ -73,6 +73,8 @@ pub struct Broker {
     marks: Marks,
     /// What partitions take, where there is a bound on it.
     space: Space,
+    /// Why partitions that should be here are not.
+    absent: BTreeMap<TopicPartition, RequestError>,
     /// Partitions that have more to do than one call may.
     behind: BTreeSet<TopicPartition>,
     /// Fetches that may have enough now.
@@ -143,6 +145,7 @@ impl Broker {
             Input::NotOpened { partition, why } => {
                 self.on_opened(&partition, Some(&RequestError::because(ErrorCode::KafkaStorageError, why)));
             }
+            Input::Absent { partition, error } => drop(self.absent.insert(partition, error)),
             Input::Wake => self.catch_up(),
         }
         self.control_committed(now);
@@ -262,6 +265,7 @@ impl Broker {
         match Partition::lead(host.log, host.facts, host.reign, host.config, &mut self.effects) {
             Ok(led) => {
                 self.hosts.insert(partition.clone(), led);
+                self.absent.remove(&partition);
                 self.carry(&partition);
                 self.load_offsets(now, &partition);
                 self.on_opened(&partition, None);
@@ -294,6 +298,7 @@ impl Broker {
         }
         self.hosts.remove(partition);
         self.note_space(partition);
+        self.absent.remove(partition);
         self.drop_offsets(partition);
         // What was looked for in its files is not found any more.
         for waiter in self.asked.waiters_at(partition) {
@@ -317,6 +322,11 @@ impl Broker {
         });
         self.marks_reported(partition, &report);
         self.offsets_committed(partition);
+    }
+
+    /// Why there is no such partition here.
+    fn not_here(&self, partition: &TopicPartition) -> RequestError {
+        self.absent.get(partition).cloned().unwrap_or_else(|| unknown_partition(partition))
     }
 
     /// Lets those partitions go on that have more to do.

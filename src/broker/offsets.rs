@@ -3,7 +3,7 @@
 use crate::broker::asked::{Gather, Pending};
 use crate::broker::fetch::isolation;
 use crate::broker::io::{Output, RequestId};
-use crate::broker::refuse::{for_clients, unknown_partition};
+use crate::broker::refuse::for_clients;
 use crate::broker::{Broker, errors};
 use crate::message::{self, DeleteBefore, ListPartition, RequestError};
 use crate::offset::Offset;
@@ -31,7 +31,7 @@ impl Broker {
     }
 
     fn list_offset(&self, level: message::IsolationLevel, part: &ListPartition) -> Result<ListedOffset, RequestError> {
-        let host = self.hosts.get(&part.partition).ok_or_else(|| unknown_partition(&part.partition))?;
+        let host = self.hosts.get(&part.partition).ok_or_else(|| self.not_here(&part.partition))?;
         let query = partition::ListOffsets {
             spec: spec(part.at),
             isolation: isolation(level),
@@ -58,7 +58,7 @@ impl Broker {
             let result = match (for_clients(&partition), self.hosts.get_mut(&partition)) {
                 (Err(error), _) => Err(error),
                 (Ok(()), Some(host)) => delete_records(host, before, &mut self.effects),
-                (Ok(()), None) => Err(unknown_partition(&partition)),
+                (Ok(()), None) => Err(self.not_here(&partition)),
             };
             self.carry(&partition);
             match result {

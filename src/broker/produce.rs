@@ -2,7 +2,7 @@
 
 use crate::broker::asked::{Gather, Key, Pending};
 use crate::broker::io::{Output, RequestId};
-use crate::broker::refuse::{for_clients, unknown_partition};
+use crate::broker::refuse::for_clients;
 use crate::broker::{Broker, errors};
 use crate::id::TopicPartition;
 use crate::log::Appended;
@@ -34,7 +34,7 @@ impl Broker {
             };
             let refusal = match for_clients(&part.partition) {
                 Ok(()) if self.hosts.contains_key(&part.partition) => None,
-                Ok(()) => Some(unknown_partition(&part.partition)),
+                Ok(()) => Some(self.not_here(&part.partition)),
                 Err(refusal) => Some(refusal),
             };
             if let Some(refusal) = refusal {

@@ -10,7 +10,7 @@ use crate::producer::ConfigError;
 use crate::queue::builder::QueueBuilder;
 use crate::queue::client::Client;
 use crate::queue::consumer::{Consumer, ConsumerConfig, ConsumerConfigError};
-use crate::queue::node::{Closed, Handle, Node};
+use crate::queue::node::{Closed, Handle, Node, Notes};
 use crate::queue::opening::{OpeningReport, QueueOpenError, metadata_partition};
 use crate::queue::producer::{Producer, ProducerConfig};
 use crate::queue::telemetry;
@@ -32,13 +32,13 @@ pub struct Queue {
 
 /// How a node is ended, whatever its disk.
 trait End: Send + Sync {
-    fn close(&self) -> Vec<Closed>;
+    fn close(&self) -> (Vec<Closed>, Notes);
     fn disk_use(&self) -> DiskUse;
     fn memory_use(&self) -> MemoryUse;
 }
 
 impl<D: Disk> End for Handle<D> {
-    fn close(&self) -> Vec<Closed> {
+    fn close(&self) -> (Vec<Closed>, Notes) {
         Self::close(self, &metadata_partition())
     }
 
@@ -114,7 +114,8 @@ impl Queue {
     /// closed. A second close, through another handle, finds nothing to close.
     pub fn close(self) -> CloseReport {
         let _span = telemetry::closing();
-        CloseReport { partitions: self.end.close() }
+        let (partitions, notes) = self.end.close();
+        CloseReport { partitions, notes }
     }
 }
 
@@ -130,6 +131,8 @@ impl fmt::Debug for Queue {
 pub struct CloseReport {
     /// Each partition, that of the metadata last.
     pub partitions: Vec<Closed>,
+    /// What went wrong before and had nobody to be told.
+    pub notes: Notes,
 }
 
 impl CloseReport {
@@ -146,6 +149,19 @@ impl fmt::Display for CloseReport {
             if let Some(why) = why {
                 write!(f, "\n{partition}: not closed at offset {log_end_offset}, on disk up to {flushed}: {why}")?;
             }
+        }
+        let Notes { deletions_failed, skipped, refused, unnamed } = &self.notes;
+        for (partition, why) in deletions_failed {
+            write!(f, "\n{partition}: deleted, but its files are left: {why}")?;
+        }
+        for (partition, skipped) in skipped {
+            write!(f, "\n{partition}: committed offsets at offset {} cannot be read: {}", skipped.offset, skipped.why)?;
+        }
+        if *refused > 0 {
+            write!(f, "\n{refused} batches were refused that wanted no answer")?;
+        }
+        if *unnamed > 0 {
+            write!(f, "\n{unnamed} more of these")?;
         }
         Ok(())
     }

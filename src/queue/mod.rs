@@ -74,7 +74,7 @@ pub use consumer::{
 #[cfg(feature = "async")]
 pub use consumer::{PollAsync, RecordStream};
 pub use facade::{CloseReport, Queue};
-pub use node::Closed;
+pub use node::{Closed, NotOpened, Notes};
 pub use opening::{MissingMetadata, OpeningReport, QueueOpenError};
 pub use producer::{
     NewPartitioner, Partitioning, Payload, Placed, Producer, ProducerConfig, Record, SendAndWaitError, SendFault,

@@ -10,7 +10,7 @@ use crate::id::{TopicName, TopicPartition};
 use crate::message::{Fetched, Request, RequestError};
 use crate::queue::client::{Client, Clocked, OnAnswer, TopicFacts};
 use crate::queue::node::ending::Alive;
-use crate::queue::node::{Closed, Node};
+use crate::queue::node::{Closed, Node, Notes};
 use crate::record::Entry;
 use crate::time::{Instant, Timestamp};
 
@@ -29,8 +29,9 @@ impl<D: Disk> Handle<D> {
     }
 
     /// Ends the node in order; see [`Node::close`].
-    pub(crate) fn close(&self, last: &TopicPartition) -> Vec<Closed> {
-        self.0.close(last)
+    pub(crate) fn close(&self, last: &TopicPartition) -> (Vec<Closed>, Notes) {
+        let closed = self.0.close(last);
+        (closed, self.0.take_notes())
     }
 }
 

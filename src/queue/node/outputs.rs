@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use crate::broker::{Body, Broker, DiskReport, DiskWish, Input, Opening, Output, RequestId};
 use crate::controller::{AdoptRefusal, Adopted};
-use crate::coordinator::Skipped;
 use crate::disk::Disk;
 use crate::id::{TopicId, TopicPartition};
 use crate::log::{self, Sync};
 use crate::message::{Detail, RequestError, Response};
 use crate::partition::{Reign, TimeSearch, Waiter};
 use crate::queue::client::{OnAnswer, Stopped};
+use crate::queue::node::notes::Notes;
 use crate::queue::node::slot::{Job, Slot};
 use crate::queue::op_queue::{Item, Turn};
 use crate::time::Instant;
@@ -36,14 +36,10 @@ pub(crate) struct Core<D: Disk> {
     pub(super) adopted: Option<AdoptionResult>,
     /// What became of partitions that were to be hosted and were not.
     pub(super) not_hosted: Vec<(TopicPartition, String)>,
-    /// Partitions whose files could not be removed.
-    pub(super) deletions_failed: Vec<(TopicPartition, String)>,
-    /// What groups have committed and could not be read.
-    pub(super) skipped: Vec<(TopicPartition, Skipped)>,
-    /// Produces that wanted no answer and were refused.
-    pub(super) refused: u64,
     /// How many partitions are being made or removed.
     pub(super) changing: usize,
+    /// What nobody waits to be told.
+    pub(super) notes: Notes,
     /// How many threads wait for something to change here.
     pub(super) watchers: usize,
     /// Nothing is asked any more, and whoever asks is told so.
@@ -160,10 +156,8 @@ impl<D: Disk> Core<D> {
             started: None,
             adopted: None,
             not_hosted: Vec::new(),
-            deletions_failed: Vec::new(),
-            skipped: Vec::new(),
-            refused: 0,
             changing: 0,
+            notes: Notes::default(),
             watchers: 0,
             is_stopped: false,
             broken: None,
@@ -200,12 +194,12 @@ impl<D: Disk> Core<D> {
                 let asker = self.askers.take(id);
                 todo.answers.extend(asker.map(|on_answer| Answer { on_answer, response: Err(Stopped) }));
             }
-            Output::Refused { .. } => self.refused += 1,
+            Output::Refused { .. } => self.notes.refuse(),
             Output::Find { waiter, partition, search } => {
                 todo.tasks.push(Task::Find { waiter, partition, search: Box::new(search) });
             }
             Output::Load { waiter, partition, body } => todo.tasks.push(Task::Load { waiter, partition, body }),
-            Output::Skipped { partition, skipped } => self.skipped.push((partition, skipped)),
+            Output::Skipped { partition, skipped } => self.notes.skip(partition, skipped),
             Output::Dropped { partition, segment } => todo.dropped.push((partition, segment.bytes)),
             Output::NotHosted { partition, error } => self.not_hosted.push((partition, error.to_string())),
             Output::Open(opening) => {
@@ -228,7 +222,8 @@ impl<D: Disk> Core<D> {
         let Response::Produce(answers) = response else { return };
         for answer in answers {
             if let Err(RequestError { detail: Detail::DiskFull(disk), .. }) = &mut answer.result {
-                disk.directory = self.slots.get(&disk.partition).map(|slot| slot.directory.clone());
+                let known = self.slots.get(&disk.partition).map(|slot| slot.directory.clone());
+                disk.directory = known.or_else(|| disk.directory.take());
             }
         }
     }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use crate::broker::{Host, Input, Opening};
-use crate::disk::{Disk, DiskErrorKind, LogDir, OpenOptions, OpenedLog, Shutdown};
+use crate::disk::{Disk, DiskErrorKind, LogDir, OpenError, OpenOptions, OpenedLog, Shutdown};
 use crate::id::{TopicId, TopicPartition};
 use crate::log::{Closing, LogConfig};
 use crate::partition::{Found, PartitionConfig, PartitionFacts, Reign};
-use crate::queue::node::Node;
 use crate::queue::node::outputs::{Task, Todo};
 use crate::queue::node::slot::Slot;
+use crate::queue::node::{Node, NotOpened};
 use crate::queue::pool::Panic;
 
 impl<D: Disk> Node<D> {
@@ -94,7 +94,12 @@ impl<D: Disk> Node<D> {
         if !self.core.lock().is_of(partition, topic_id) {
             return Ok(None);
         }
-        self.open_log_in(&mut dir, partition, config, Some(topic_id)).map(Some)
+        let opened = self.open_log_in(&mut dir, partition, config, Some(topic_id));
+        opened.map(Some).map_err(|error| error.to_string())
+    }
+
+    fn name_of(&self, dir: usize) -> String {
+        self.options.names.get(dir).cloned().unwrap_or_else(|| format!("directory {dir}"))
     }
 
     /// Opens a log in the directory of this number.
@@ -104,8 +109,9 @@ impl<D: Disk> Node<D> {
         partition: &TopicPartition,
         config: LogConfig,
         topic_id: Option<TopicId>,
-    ) -> Result<OpenedLog<D>, String> {
-        self.open_log_in(&mut self.dirs[dir].lock(), partition, config, topic_id)
+    ) -> Result<OpenedLog<D>, NotOpened> {
+        let opened = self.open_log_in(&mut self.dirs[dir].lock(), partition, config, topic_id);
+        opened.map_err(|error| NotOpened::log(&error, partition, &self.name_of(dir)))
     }
 
     fn open_log_in(
@@ -114,17 +120,19 @@ impl<D: Disk> Node<D> {
         partition: &TopicPartition,
         config: LogConfig,
         topic_id: Option<TopicId>,
-    ) -> Result<OpenedLog<D>, String> {
+    ) -> Result<OpenedLog<D>, OpenError> {
         let options =
             OpenOptions { config, topic_id, open_files_max: self.options.open_files_max, ..OpenOptions::default() };
-        let opened = dir.open_log(partition, &options, self.clock.date()).map_err(|error| error.to_string())?;
+        let opened = dir.open_log(partition, &options, self.clock.date())?;
         // From the beginning, what is missing in front of a segment shows as a hole; and what Kafka has closed is not doubted
         // again after a kill.
         let is_new = opened.report.shutdown == Shutdown::New;
         if is_new || (opened.report.shutdown == Shutdown::Clean && dir.mark_of(partition).is_none()) {
             let noted = dir.note_mark(partition, &opened.log.mark(Closing::Open)).and_then(|()| dir.sync_marks());
             match noted {
-                Err(error) if error.kind != DiskErrorKind::NoSpace => return Err(error.to_string()),
+                Err(error) if error.kind != DiskErrorKind::NoSpace => {
+                    return Err(OpenError::Disk { partition: partition.clone(), error });
+                }
                 Ok(()) | Err(_) => {}
             }
         }
@@ -156,7 +164,7 @@ impl<D: Disk> Node<D> {
         let _errand = self.errand();
         let OpenedLog { log, effects, driver, .. } = opened;
         let partition = facts.partition.clone();
-        let directory = self.options.names.get(dir).cloned().unwrap_or_else(|| format!("directory {dir}"));
+        let directory = self.name_of(dir);
         let place = (Arc::clone(&self.dirs[dir]), directory);
         let slot = Arc::new(Slot::new(partition.clone(), place, driver, Arc::clone(&self.lost)));
         let mut todo = Todo::default();
@@ -190,8 +198,9 @@ impl<D: Disk> Node<D> {
                 Err(error) => Err(error.to_string()),
             }
         };
-        let failed = removed.err().map(|why| (partition.clone(), why));
-        self.core.lock().deletions_failed.extend(failed);
+        if let Err(why) = removed {
+            self.core.lock().notes.deletion_failed(partition.clone(), why);
+        }
     }
 
     /// Removes the files of a partition and then forgets it, so that one of the same name finds its place empty.
@@ -214,7 +223,9 @@ impl<D: Disk> Node<D> {
         {
             let mut core = self.core.lock();
             core.slots.remove(partition);
-            core.deletions_failed.extend(failed.map(|error| (partition.clone(), error.to_string())));
+            if let Some(error) = failed {
+                core.notes.deletion_failed(partition.clone(), error.to_string());
+            }
             core.give(self.clock.now(), Input::Release(partition.clone()), &mut todo);
             self.was_given(&mut core);
         }

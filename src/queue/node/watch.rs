@@ -7,8 +7,8 @@ use crate::log::Health;
 use crate::message::RequestError;
 use crate::offset::Offset;
 use crate::partition::Reign;
-use crate::queue::node::Node;
 use crate::queue::node::outputs::{AdoptionResult, Core};
+use crate::queue::node::{Node, Notes};
 use crate::queue::sync::WaitUntil;
 use crate::queue::sync::atomic::Ordering::SeqCst;
 use crate::queue::usage::{DiskUse, MemoryUse};
@@ -119,6 +119,11 @@ impl<D: Disk> Node<D> {
     /// The farthest offset that a directory's own files tell of a partition.
     pub(crate) fn noted_end(&self, dir: usize, partition: &TopicPartition) -> Option<Offset> {
         self.dirs[dir].lock().noted_end(partition)
+    }
+
+    /// What went wrong so far and had nobody to be told.
+    pub(crate) fn take_notes(&self) -> Notes {
+        std::mem::take(&mut self.core.lock().notes)
     }
 
     /// Partitions that were opened and could not be hosted, and why.

@@ -33,7 +33,7 @@ use crate::log::{Log, LogConfig};
 use crate::message::TopicConfig;
 use crate::offset::Offset;
 use crate::partition::{Durability, Found, PartitionConfig, PartitionFacts, Reign};
-use crate::queue::node::{Node, NodeOptions};
+use crate::queue::node::{Node, NodeOptions, NotOpened};
 use crate::time::Timestamp;
 
 use identity::Identity;
@@ -273,7 +273,7 @@ impl<D: Disk> Opening<'_, D> {
                     // Its epochs are known once its log is open; the controller then leads it in a later one.
                     last_epoch: None,
                 }),
-                Err(why) => report.failed.push((partition.clone(), why)),
+                Err(why) => self.fail(partition.clone(), NotOpened::Log(why), report),
             }
         }
         if found.is_empty() {
@@ -296,7 +296,7 @@ impl<D: Disk> Opening<'_, D> {
                     report.partitions.push(one.opened.report.clone());
                     waiting.insert(wanted.partition, one);
                 }
-                Err(why) => report.failed.push((wanted.partition, why)),
+                Err(why) => self.fail(wanted.partition, why, report),
             }
         }
         if waiting.is_empty() {
@@ -310,11 +310,19 @@ impl<D: Disk> Opening<'_, D> {
             let Some(one) = waiting.remove(&partition) else { continue };
             match result {
                 Ok(reign) => self.host(&partition, one, reign),
-                Err(error) => report.failed.push((partition, error.to_string())),
+                Err(error) => self.fail(partition, NotOpened::not_led(error), report),
             }
         }
-        report.failed.extend(self.node.take_not_hosted());
+        for (partition, why) in self.node.take_not_hosted() {
+            self.fail(partition, NotOpened::Log(why), report);
+        }
         Ok(())
+    }
+
+    /// A partition is not open: it is reported, and told to whoever asks for it.
+    fn fail(&self, partition: TopicPartition, why: NotOpened, report: &mut OpeningReport) {
+        self.node.give(Input::Absent { partition: partition.clone(), error: why.to_request_error() });
+        report.failed.push((partition, why));
     }
 
     /// The partitions that the metadata places here. What is here and not known to it is told.
@@ -339,13 +347,15 @@ impl<D: Disk> Opening<'_, D> {
                             log: settings::log_config(&config),
                             config: settings::partition_config(&config),
                         }),
-                        None => elsewhere.push((partition, "its log directory is not among those given".to_owned())),
+                        None => elsewhere.push(partition),
                     }
                 }
             }
             (wanted, elsewhere)
         });
-        report.failed.extend(elsewhere);
+        for partition in elsewhere {
+            self.fail(partition, NotOpened::DirectoryNotGiven, report);
+        }
         let known = |partition: &&TopicPartition| wanted.iter().any(|one| one.partition == **partition);
         let is_ours = |partition: &&TopicPartition| **partition != metadata_partition() && !known(partition);
         report.unknown.extend(self.places.keys().filter(is_ours).cloned());
@@ -364,14 +374,12 @@ impl<D: Disk> Opening<'_, D> {
         }
     }
 
-    fn open_one(&self, wanted: &Wanted) -> Result<Waiting<D>, String> {
+    fn open_one(&self, wanted: &Wanted) -> Result<Waiting<D>, NotOpened> {
         let Wanted { partition, dir, topic_id, log, config } = wanted;
         if !self.places.contains_key(partition)
             && let Some(end) = self.node.noted_end(*dir, partition).filter(|end| *end > Offset::ZERO)
         {
-            return Err(format!(
-                "its directory is missing, and had records up to offset {end}: put it back, or delete the topic"
-            ));
+            return Err(NotOpened::DirectoryMissing { end });
         }
         let opened = self.node.open_log(*dir, partition, log.clone(), Some(*topic_id))?;
         Ok(Waiting { dir: *dir, opened, topic_id: *topic_id, config: *config })

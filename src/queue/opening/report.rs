@@ -3,6 +3,7 @@
 use crate::controller::AdoptRefusal;
 use crate::disk::RecoveryReport;
 use crate::id::{BrokerId, TopicPartition};
+use crate::queue::node::NotOpened;
 use std::fmt;
 
 /// What the opening of a queue has found, and what it did about it.
@@ -21,8 +22,8 @@ pub struct OpeningReport {
     pub adopted: Vec<TopicPartition>,
     /// Partitions that it did not take over, and why. Their files were left alone.
     pub not_adopted: Vec<(TopicPartition, AdoptRefusal)>,
-    /// Partitions that could not be opened or led, and why. All others work.
-    pub failed: Vec<(TopicPartition, String)>,
+    /// Partitions that could not be opened or led, and why. All others work; whoever asks for one of these is told why too.
+    pub failed: Vec<(TopicPartition, NotOpened)>,
     /// Partitions that the metadata does not know. Their files were left alone.
     pub unknown: Vec<TopicPartition>,
     /// How many deletions were finished that an earlier process had begun.
