@@ -10,7 +10,7 @@ use hand::{Hand, at, produce};
 use ottla::broker::{DiskReport, DiskWish, Input, RequestId};
 use ottla::controller::{Opened, Shutdown, Uuid};
 use ottla::id::{ProducerId, TopicName};
-use ottla::log::{Effect, LogConfig};
+use ottla::log::{Effect, LogConfig, UnknownProducer};
 use ottla::message::{
     Acks, AlterConfigs, ConfigChange, ConfigOperation, CreatePartitions, CreateTopics, CreatedTopic, DeleteBefore,
     DeleteRecords, DeleteTopics, DescribeConfigs, DescribeTopics, Durability, ErrorCode, MorePartitions, NewTopic,
@@ -144,7 +144,9 @@ fn a_setting_that_is_changed_counts_from_then_on() {
     hand.work();
     assert!(matches!(hand.answer(id), Response::AlterConfigs(answers) if answers[0].result.is_ok()));
     let config = hand.broker.partition(&at("orders-0")).unwrap().log().config().clone();
-    assert_eq!(config, LogConfig { max_message_bytes: 1234, ..LogConfig::default() });
+    // Who leads refuses a first batch behind a gap, whatever the topic says.
+    let unknown_producer = UnknownProducer::Refuse;
+    assert_eq!(config, LogConfig { max_message_bytes: 1234, unknown_producer, ..LogConfig::default() });
     let keys = Some(vec!["max.message.bytes".to_owned()]);
     let describe = DescribeConfigs { topics: vec![(name("orders"), keys), (name("nothing"), None)] };
     let Response::DescribeConfigs(answers) = hand.answer_now(Request::DescribeConfigs(describe)) else { panic!() };

@@ -245,12 +245,14 @@ impl<D: Disk> Files<D> {
         Ok(self.handles.replaced(file, from.name, to))
     }
 
-    /// Makes the job of a flush. It covers what was performed before.
+    /// Makes the job of a flush. It covers what was performed before. A file that was removed since the flush was asked for
+    /// needs none: nothing of it is read again.
     pub(crate) fn begin_sync(&mut self, sync: &Sync) -> Result<SyncJob<D>, DiskError> {
+        let there: Vec<FileId> = sync.files.iter().copied().filter(|file| !self.handles.is_gone(*file)).collect();
         let covered = |file: &FileId| {
             Ok(Covered { file: *file, handle: self.handles.handle(*file)?, writes: self.handles.writes(*file) })
         };
-        let files = sync.files.iter().map(covered).collect::<Result<_, DiskError>>()?;
+        let files = there.iter().map(covered).collect::<Result<_, DiskError>>()?;
         let sums = self.sums.take_unsynced();
         let syncs_directory = sync.directory || !sums.is_empty();
         let small = std::mem::take(&mut self.put).into_iter().chain(sums.into_iter().map(FileName::Sums)).collect();
@@ -323,7 +325,7 @@ mod tests {
     use super::*;
     use crate::disk::{FileDisk, LogFile, MemDisk, OpenOptions, ReadMode};
     use crate::id::TopicPartition;
-    use crate::log::{Cleanup, Isolation, LogConfig, SyncId};
+    use crate::log::{Cleanup, Isolation, LogConfig, OpSeq, SyncId};
     use crate::record::{Batch, BatchBuilder, Codec, NewRecord};
     use crate::time::Timestamp;
 
@@ -401,5 +403,25 @@ mod tests {
         files.end_sync(job);
         files.perform(&DiskOp::Create { file: FileId(2), name: FileName::Log(Offset::new(2)) }).unwrap();
         assert!(!Arc::ptr_eq(&writer, &files.handles.handle(log).unwrap()));
+    }
+
+    #[test]
+    fn a_flush_leaves_out_what_was_removed_before_it_began() {
+        let disk = MemDisk::new();
+        let dir = DiskPath::root().entry("t-0");
+        disk.make_dir(&dir).unwrap();
+        let mut files = Files::new(disk, dir, 1, Deleted::default());
+        let name = |number| FileName::Log(Offset::new(number));
+        for number in 0..2 {
+            files.perform(&DiskOp::Create { file: FileId(number), name: name(number) }).unwrap();
+        }
+        let sync = Sync { id: SyncId(1), files: vec![FileId(0), FileId(1)], directory: true };
+        files.remove(&Remove { name: name(0), file: Some(FileId(0)), after: OpSeq(0) }).unwrap();
+        let job = files.begin_sync(&sync).unwrap();
+        job.perform().unwrap();
+        files.end_sync(job);
+        // What is still to be made is not gone: nobody may believe that it is on disk.
+        let early = Sync { id: SyncId(2), files: vec![FileId(1), FileId(2)], directory: false };
+        files.begin_sync(&early).unwrap_err();
     }
 }

@@ -44,6 +44,8 @@ pub(crate) struct Handles<D: Disk> {
     disk: D,
     dir: DiskPath,
     names: BTreeMap<FileId, FileName>,
+    /// The largest number that there has been.
+    newest: Option<FileId>,
     open: BTreeMap<FileId, Arc<Handle<D::File>>>,
     open_max: usize,
     /// Files written to since their last sync, with how often. A failed write-back shows only on the description that
@@ -54,7 +56,8 @@ pub(crate) struct Handles<D: Disk> {
 impl<D: Disk> Handles<D> {
     /// No files yet. At most about `open_max` are held open.
     pub(crate) fn new(disk: D, dir: DiskPath, open_max: usize) -> Self {
-        Self { disk, dir, names: BTreeMap::new(), open: BTreeMap::new(), open_max, unsynced: BTreeMap::new() }
+        let (names, open, unsynced) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { disk, dir, names, newest: None, open, open_max, unsynced }
     }
 
     pub(crate) fn path(&self, name: FileName) -> DiskPath {
@@ -63,7 +66,12 @@ impl<D: Disk> Handles<D> {
 
     /// The number `file` belongs to the file of this name, which is there.
     pub(crate) fn adopt(&mut self, file: FileId, name: FileName) {
+        self.note(file, name);
+    }
+
+    fn note(&mut self, file: FileId, name: FileName) {
         self.names.insert(file, name);
+        self.newest = self.newest.max(Some(file));
     }
 
     /// Makes the file, empty.
@@ -72,9 +80,15 @@ impl<D: Disk> Handles<D> {
         self.make_room();
         // Whoever had the name before has it no longer.
         self.names.retain(|_, known| *known != name);
-        self.names.insert(file, name);
+        self.note(file, name);
         self.open.insert(file, Handle::new(made, name));
         Ok(())
+    }
+
+    /// Whether there was a file of this number, and it was removed or has lost its name to another. One that is still to be
+    /// made is not gone.
+    pub(crate) fn is_gone(&self, file: FileId) -> bool {
+        !self.names.contains_key(&file) && self.newest.is_some_and(|newest| file <= newest)
     }
 
     /// The handle of the file, opened if it is not.

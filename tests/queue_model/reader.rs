@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ottla::Queue;
-use ottla::consumer::{Acknowledged, OffsetReset, PollError};
+use ottla::consumer::{Acknowledged, OffsetReset};
 use ottla::id::TopicPartition;
-use ottla::message::{ErrorCode, OffsetSpec};
+use ottla::message::OffsetSpec;
 use ottla::offset::Offset;
 use ottla::queue::{ConsumeError, Consumer, ConsumerConfig, Receipt, Records};
 
@@ -129,12 +129,6 @@ impl Reader {
                 assert_eq!((self.style, outstanding), (Style::Acknowledgements, OUTSTANDING_MAX));
                 assert_eq!(outstanding, self.outstanding());
                 0
-            }
-            // A known limit: retention has removed the file that was about to be read. The next poll goes on behind it.
-            Err(ConsumeError::Partition(PollError::Refused { partition, error }))
-                if error.code == ErrorCode::KafkaStorageError && start_of(queue, &partition) > 0 =>
-            {
-                self.poll(queue, truth, timeout)
             }
             Err(other) => panic!("{other}"),
         }
