@@ -46,7 +46,8 @@ impl Queue {
         only(answers)
     }
 
-    /// Deletes a topic with all its records.
+    /// Deletes a topic with all its records. Nothing can be sent to it or read of it from then on, and the deletion outlives a
+    /// crash. Its files, and what is cached of them, are removed soon after this returns.
     ///
     /// # Errors
     ///
