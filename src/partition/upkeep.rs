@@ -98,9 +98,11 @@ impl Partition {
         }
     }
 
-    /// Removes the segments that retention lets go. Answers their bases, and why. Of a poisoned log nothing goes.
+    /// Removes the segments that retention lets go. Answers their bases, and why. Of a poisoned log nothing goes, nor of one
+    /// that is being closed: whoever closes it has seen that there is nothing left to flush.
     pub fn retain(&mut self, date: Timestamp, out: &mut Vec<Effect>) -> Vec<(Offset, Breach)> {
-        if matches!(self.log.health(), Health::Poisoned { .. }) {
+        let is_closing = self.leader().is_err_and(|why| why == StopReason::Closed);
+        if is_closing || matches!(self.log.health(), Health::Poisoned { .. }) {
             return Vec::new();
         }
         let gone = self.removing(out, |log, out| {
