@@ -163,10 +163,7 @@ proptest! {
         ..ProptestConfig::default()
     })]
 
-    // In one of 12 runs a record that was acknowledged before a drop is not found behind it: whether the queue has lost it, or
-    // the model does not know that retention took it, is not known yet.
     #[test]
-    #[ignore = "fails now and then, and it is not known yet whose fault it is: by hand, `--test queue_model -- --ignored`"]
     fn what_is_read_is_what_was_appended_whatever_is_done_between(
         is_flushed in any::<bool>(),
         steps in prop::collection::vec(step(), 1..60),

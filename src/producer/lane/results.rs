@@ -285,6 +285,7 @@ mod tests {
         assert!(lane.may_go(again.id, &again.batch));
     }
 
+    #[cfg(feature = "lz4")]
     #[test]
     fn prd_10_a_split_reads_and_compresses_nothing_until_its_pieces_are_built() {
         let (now, mut out) = (Instant::from_millis(0), Vec::new());
