@@ -107,7 +107,8 @@ impl DelayQueue {
             queue.create_topic(HANDED_OUT, 1, TopicConfig::default())?;
         }
         let producer = queue.producer(ProducerConfig::default())?;
-        let mut consumer = queue.consumer(&ConsumerConfig::group("delay-queue").unacknowledged_max(COUNT as u64))?;
+        let mut consumer =
+            queue.consumer(&ConsumerConfig::group("delay-queue").unacknowledged_max(2 * COUNT as u64))?;
         consumer.subscribe([WAITING])?;
         let (notes, before) = (producer.topic(HANDED_OUT)?, notes(&queue)?);
         let began = (Clock::now(), unix_ms());

@@ -63,6 +63,8 @@ pub(super) struct Space {
 #[derive(Debug, Default)]
 struct Share {
     bytes: u64,
+    /// What those take that have a segment to give: more than this cannot go.
+    givable: u64,
     /// Who may give a segment, the oldest first.
     givers: BTreeSet<(Oldest, TopicPartition)>,
 }
@@ -70,6 +72,7 @@ struct Share {
 impl Share {
     fn replace(&mut self, partition: &TopicPartition, before: PartitionSpace, now: PartitionSpace) {
         self.bytes = self.bytes - before.bytes + now.bytes;
+        self.givable = self.givable - givable(before) + givable(now);
         if before.oldest != now.oldest {
             if let Some(oldest) = before.oldest {
                 self.givers.remove(&(oldest, partition.clone()));
@@ -81,6 +84,10 @@ impl Share {
     fn is_nothing(&self) -> bool {
         self.bytes == 0 && self.givers.is_empty()
     }
+}
+
+fn givable(space: PartitionSpace) -> u64 {
+    if space.oldest.is_some() { space.bytes } else { 0 }
 }
 
 impl Space {
@@ -125,7 +132,10 @@ impl Space {
                 continue;
             }
             let reached = BoundReached { topic: topic.cloned(), used, needed, bound };
-            let may_drop = bound.at_bound == AtSpaceBound::DropOldest && reached.may_ever_fit();
+            // Nothing goes in vain: what cannot go may leave no space whatever else goes.
+            let stays = share.map_or(0, |share| share.bytes - share.givable);
+            let may_fit = stays.saturating_add(needed) <= bound.bytes_max;
+            let may_drop = bound.at_bound == AtSpaceBound::DropOldest && reached.may_ever_fit() && may_fit;
             let giver = share.and_then(|share| share.givers.first()).filter(|_| may_drop);
             return match giver {
                 Some((_, giver)) => Verdict::Drop(giver.clone(), reached),
@@ -236,6 +246,10 @@ mod tests {
     fn nothing_goes_for_what_would_not_fit_even_then() {
         let space = space(Some(bound(900, AtSpaceBound::DropOldest)), None);
         assert!(matches!(space.decide(&part("orders-0"), 900), Verdict::Refuse(reached) if !reached.may_ever_fit()));
+        // What the queue itself writes never goes.
+        let mut space = self::space(Some(bound(900, AtSpaceBound::DropOldest)), None);
+        space.note(&part("bills-0"), Some(PartitionSpace { bytes: 900, oldest: None }));
+        assert!(matches!(space.decide(&part("orders-0"), 100), Verdict::Refuse(_)));
     }
 
     proptest! {
@@ -259,6 +273,8 @@ mod tests {
                 for (topic, share) in &space.topics {
                     let of_topic = || model.iter().filter(|(name, _)| name.topic() == topic);
                     prop_assert_eq!(share.bytes, of_topic().map(|(_, noted)| noted.bytes).sum::<u64>());
+                    let givers = of_topic().filter(|(_, noted)| noted.oldest.is_some());
+                    prop_assert_eq!(share.givable, givers.map(|(_, noted)| noted.bytes).sum::<u64>());
                     let oldest = of_topic().filter_map(|(name, noted)| Some((noted.oldest?, name.clone()))).min();
                     prop_assert_eq!(share.givers.first().cloned(), oldest);
                 }

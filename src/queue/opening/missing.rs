@@ -31,7 +31,8 @@ pub enum MissingMetadata {
     },
 }
 
-/// What says that there is metadata elsewhere, if no directory has any. Where nothing is to be taken over, nothing is missed.
+/// What says that there is metadata elsewhere, if no directory has any. Where nothing is to be taken over, only a directory that
+/// names it says so.
 ///
 /// # Errors
 ///
@@ -46,13 +47,16 @@ pub(super) fn metadata_may_be_missing<D: Disk>(
             numbers.entry(partition.topic().clone()).or_default().insert(partition.partition());
         }
     }
+    // Who names it is believed also where there is nothing to be taken over: it would be told that it has another.
+    if let Some(id) = said.metadata_elsewhere() {
+        return Ok(Some(MissingMetadata::Directory { id }));
+    }
     if numbers.is_empty() {
         return Ok(None);
     }
-    let elsewhere = said.metadata_elsewhere().map(|id| MissingMetadata::Directory { id });
     let new = || said.new_beside_old().map(|dir| MissingMetadata::NewDirectory { dir });
     let hole = || numbers.iter().find_map(|(topic, numbers)| hole(topic, numbers));
-    Ok(elsewhere.or_else(new).or_else(hole))
+    Ok(new().or_else(hole))
 }
 
 fn hole(topic: &TopicName, numbers: &BTreeSet<u32>) -> Option<MissingMetadata> {
