@@ -269,6 +269,29 @@ fn whoever_deletes_records_is_told_if_that_does_not_come_to_disk() {
 }
 
 #[test]
+fn who_asks_again_after_a_mark_found_no_space_waits_for_another() {
+    let mut hand = Hand::new(&["t-0"], LogConfig::default());
+    hand.ask(produce(Acks::None, Durability::Written, &[("t-0", "a")]));
+    hand.work();
+    let delete = || {
+        let partitions = vec![(at("t-0"), DeleteBefore::HighWatermark)];
+        Request::DeleteRecords(DeleteRecords { timeout_ms: 0, partitions })
+    };
+    let report = |report| Input::Disk { partition: at("t-0"), report };
+    let first = hand.ask(delete());
+    hand.give(report(DiskReport::NotMarked));
+    assert!(matches!(hand.answer(first), Response::DeleteRecords(answers) if answers[0].result.is_err()));
+    let again = hand.ask(delete());
+    assert!(hand.answers.is_empty(), "it is in memory alone");
+    hand.give(report(DiskReport::Marked));
+    let Response::DeleteRecords(answers) = hand.answer(again) else { panic!() };
+    assert_eq!(answers[0].result, Ok(Offset::new(1)));
+    // Now it is on disk, so there is nothing to wait for.
+    let Response::DeleteRecords(answers) = hand.answer_now(delete()) else { panic!() };
+    assert_eq!(answers[0].result, Ok(Offset::new(1)));
+}
+
+#[test]
 fn whoever_waits_is_answered_when_the_partition_stops_or_is_released() {
     let mut hand = Hand::new(&["t-0", "t-1"], LogConfig::default());
     let fetched = hand.ask(fetch(&["t-0"], 1, 500));

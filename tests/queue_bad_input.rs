@@ -460,6 +460,15 @@ fn a_directory_that_has_the_metadata_and_is_missing_is_told_and_nothing_is_taken
     let error = refusal(&[&MemDisk::from_contents(&contents)]);
     assert!(matches!(error, QueueOpenError::MetadataMissing(MissingMetadata::Hole { .. })), "{error}");
     assert!(error.to_string().contains("orders-"), "{error}");
+    // Nothing is there to be taken over: whoever names the metadata is believed all the same.
+    let mut contents = second.contents();
+    contents.retain(|path, _| !path.starts_with("orders-"));
+    let empty = MemDisk::from_contents(&contents);
+    for others in [vec![&empty], vec![&MemDisk::new(), &empty]] {
+        let error = refusal(&others);
+        let QueueOpenError::MetadataMissing(MissingMetadata::Directory { .. }) = error else { panic!("{error}") };
+        assert_eq!(empty.contents(), contents, "nothing was changed");
+    }
     // Whoever knows better says so.
     let confirmed = MemDisk::from_contents(&second.contents());
     let queue = Queue::builder().take_over().open_on(vec![confirmed]).unwrap();

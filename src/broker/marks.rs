@@ -12,7 +12,7 @@ use crate::id::TopicPartition;
 use crate::log::Health;
 use crate::message::{ErrorCode, RequestError};
 use crate::offset::Offset;
-use crate::partition::Waiter;
+use crate::partition::{Partition, Waiter};
 
 /// The marks of all partitions.
 #[derive(Debug, Default)]
@@ -24,8 +24,17 @@ struct OfOne {
     asked: u64,
     /// How many of them are performed, or given up.
     ended: u64,
+    /// The last one that ended found no space, so what it says is in memory alone.
+    is_lost: bool,
     /// Which one each waits for, in order, and where the log begins for him.
     waiting: VecDeque<(u64, Waiter, Offset)>,
+}
+
+/// How a mark has ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Ended {
+    OnDisk,
+    WithoutSpace,
 }
 
 impl Marks {
@@ -44,9 +53,15 @@ impl Marks {
         is_due
     }
 
+    /// Whether what came out last is on no disk, nor on its way there.
+    fn is_lost(&self, partition: &TopicPartition) -> bool {
+        self.0.get(partition).is_some_and(|one| one.is_lost && one.ended == one.asked)
+    }
+
     /// The next one has ended. Answers who has waited for it.
-    fn end(&mut self, partition: &TopicPartition) -> Vec<(Waiter, Offset)> {
+    fn end(&mut self, partition: &TopicPartition, ended: Ended) -> Vec<(Waiter, Offset)> {
         let Some(one) = self.0.get_mut(partition) else { return Vec::new() };
+        one.is_lost = ended == Ended::WithoutSpace;
         one.ended = one.asked.min(one.ended.saturating_add(1));
         let due = one.waiting.iter().take_while(|(number, ..)| *number <= one.ended).count();
         one.waiting.drain(..due).map(|(_, waiter, offset)| (waiter, offset)).collect()
@@ -66,6 +81,9 @@ impl Marks {
 impl Broker {
     /// Records are deleted in memory: whoever has asked for it is answered when they are on disk too.
     pub(super) fn answer_when_marked(&mut self, waiter: Waiter, partition: &TopicPartition, log_start_offset: Offset) {
+        if self.marks.is_lost(partition) {
+            self.with_host(partition, Partition::mark_again);
+        }
         if !self.marks.wait(partition, waiter, log_start_offset) {
             self.on_deleted_records(waiter, Ok(log_start_offset));
         }
@@ -73,12 +91,9 @@ impl Broker {
 
     /// What the disk reports may end somebody's wait.
     pub(super) fn marks_reported(&mut self, partition: &TopicPartition, report: &DiskReport) {
-        let result = match report {
-            DiskReport::Marked => Ok(()),
-            DiskReport::NotMarked => {
-                let why = "no space is left to note where the log begins: what was deleted may be back after a crash";
-                Err(RequestError::because(ErrorCode::KafkaStorageError, why))
-            }
+        let ended = match report {
+            DiskReport::Marked => Ended::OnDisk,
+            DiskReport::NotMarked => Ended::WithoutSpace,
             DiskReport::Done(_)
             | DiskReport::Failed(..)
             | DiskReport::Synced(_)
@@ -87,8 +102,16 @@ impl Broker {
             | DiskReport::ReserveFailed(..)
             | DiskReport::MarkFailed(_) => return self.give_up_if_poisoned(partition),
         };
-        for (waiter, log_start_offset) in self.marks.end(partition) {
-            self.on_deleted_records(waiter, result.clone().map(|()| log_start_offset));
+        for (waiter, log_start_offset) in self.marks.end(partition, ended) {
+            let result = match ended {
+                Ended::OnDisk => Ok(log_start_offset),
+                Ended::WithoutSpace => {
+                    let why =
+                        "no space is left to note where the log begins: what was deleted may be back after a crash";
+                    Err(RequestError::because(ErrorCode::KafkaStorageError, why))
+                }
+            };
+            self.on_deleted_records(waiter, result);
         }
     }
 

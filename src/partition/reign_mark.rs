@@ -37,6 +37,11 @@ impl Partition {
         }
     }
 
+    /// Asks for the mark as it is now once more: for when the last one could not be performed.
+    pub fn mark_again(&mut self, out: &mut Vec<Effect>) {
+        self.mark(self.log.mark(Closing::Open), out);
+    }
+
     /// Makes this mark durable.
     pub(super) fn mark(&mut self, mark: FlushedMark, out: &mut Vec<Effect>) {
         self.marked_end = mark.offset;

@@ -58,7 +58,7 @@ use live::Live;
 pub use not_opened::NotOpened;
 pub use notes::Notes;
 use outputs::{Core, SlotTurn, Task, Todo};
-use slot::Slot;
+use slot::{Settled, Slot};
 pub use stop::Closed;
 
 /// One node with its threads.
@@ -288,12 +288,13 @@ impl<D: Disk> Node<D> {
 
     /// Writes a mark that is relied on into both of its copies: a later one, if there is, for that says all that this one
     /// does. Nothing of a partition that is being deleted: what is noted of it is forgotten under the same lock.
-    fn settle_mark(&self, slot: &Arc<Slot<D>>, mark: &FlushedMark) -> Result<(), DiskError> {
+    fn settle_mark(&self, slot: &Arc<Slot<D>>, mark: &FlushedMark) -> Result<Settled, DiskError> {
         let mut dir = slot.dir.lock();
         if slot.lanes.is_broken() {
-            return Ok(());
+            return Ok(Settled::BrokenOff);
         }
-        dir.settle_mark(&slot.partition, &self.current_mark(slot).unwrap_or(*mark))
+        dir.settle_mark(&slot.partition, &self.current_mark(slot).unwrap_or(*mark))?;
+        Ok(Settled::Noted)
     }
 
     /// Writes the mark of a partition as it is now; it may trail.

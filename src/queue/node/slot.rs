@@ -52,6 +52,15 @@ struct Files<D: Disk> {
     removals: Vec<Remove>,
 }
 
+/// What came of a mark that did not fail.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Settled {
+    /// It is on disk.
+    Noted,
+    /// The partition's lanes are broken off: it is not.
+    BrokenOff,
+}
+
 /// What came of a turn.
 #[derive(Debug, Default)]
 pub(super) struct Performed {
@@ -88,14 +97,19 @@ impl<D: Disk> Slot<D> {
     pub(super) fn perform(
         &self,
         batch: Batch<Job>,
-        settle: impl Fn(&FlushedMark) -> Result<(), DiskError>,
+        settle: impl Fn(&FlushedMark) -> Result<Settled, DiskError>,
     ) -> Performed {
         let mut performed = Performed::default();
         let mut removals = Vec::new();
         for job in batch.free {
             match job {
                 Job::Mark(mark) => match settle(&mark) {
-                    Ok(()) => performed.reports.push(DiskReport::Marked),
+                    Ok(Settled::Noted) => performed.reports.push(DiskReport::Marked),
+                    // Nobody may take it for noted: whoever broke the lanes off tells those who wait.
+                    Ok(Settled::BrokenOff) => {
+                        performed.broken = true;
+                        return performed;
+                    }
                     // Without space, one goes on without.
                     Err(error) if error.kind == DiskErrorKind::NoSpace => {
                         performed.reports.push(DiskReport::NotMarked);

@@ -1,8 +1,9 @@
 //! What was planned before the log changed, and is read behind it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::broker::{Body, Input, SpaceConfig};
+use crate::broker::{Body, DiskReport, Input, SpaceConfig};
 use crate::disk::{Disk, DiskPath, MemDisk};
 use crate::id::TopicPartition;
 use crate::message::{
@@ -15,6 +16,8 @@ use crate::queue::builder::QueueBuilder;
 use crate::queue::client::Client;
 use crate::queue::completion::Completion;
 use crate::queue::node::Node;
+use crate::queue::node::slot::Job;
+use crate::queue::op_queue::Batch;
 use crate::queue::opening::{OpeningOptions, TakeOver, open};
 use crate::queue::producer::{ProducerConfig, Record};
 use crate::record::Entry;
@@ -141,4 +144,20 @@ fn a_file_that_is_lost_is_told_as_a_failure_of_the_disk() {
     }
     let codes = [node.read(planned).unwrap_err().code, node.find(&orders(), &search).unwrap_err().code];
     assert_eq!(codes, [ErrorCode::KafkaStorageError; 2]);
+}
+
+#[test]
+fn a_mark_is_not_told_as_noted_once_its_partition_is_broken_off() {
+    let node = node_on(&MemDisk::new());
+    let slot = Arc::clone(&node.core.lock().slots[&orders()]);
+    let mark = node.current_mark(&slot).unwrap();
+    let perform = || {
+        let batch = Batch { free: VecDeque::from([Job::Mark(Box::new(mark))]), ordered: VecDeque::new() };
+        slot.perform(batch, |mark| node.settle_mark(&slot, mark))
+    };
+    let noted = perform();
+    assert!(matches!(noted.reports[..], [DiskReport::Marked]) && !noted.broken, "{noted:?}");
+    slot.lanes.break_off();
+    let broken_off = perform();
+    assert!(broken_off.reports.is_empty() && broken_off.broken, "{broken_off:?}");
 }
