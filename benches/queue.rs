@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use ottla::Queue;
 use ottla::consumer::OffsetReset;
 use ottla::message::{Durability, TopicConfig};
-use ottla::queue::{Consumer, ConsumerConfig, Producer, ProducerConfig, Record};
+use ottla::queue::{Consumer, ConsumerConfig, FlushScope, Producer, ProducerConfig, Record};
 
 use table::{row_rate, row_time, run, timed};
 
@@ -296,28 +296,44 @@ fn read_files(dir: &Path) {
     std::hint::black_box(&buffer);
 }
 
-/// 1,000 partitions, each with a record now and then that is to be on disk.
+/// 1,000 partitions, each with a record now and then that is to be on disk: flushed by their files, and all together.
 fn trickle() {
+    let (mut by_file, mut together, mut raw) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..3 {
+        by_file.push(trickled(FlushScope::File));
+        together.push(trickled(FlushScope::FileSystem));
+        raw.push(synced(400));
+    }
+    let what = "flushed records over 1,000 partitions";
+    row_rate(what, "`pwrite` + `fdatasync`, one file", &by_file, &raw, per_second);
+    row_rate(&format!("{what}, by `syncfs`"), "by `fdatasync`", &together, &by_file, per_second);
+}
+
+/// Records a second.
+fn trickled(flush_scope: FlushScope) -> f64 {
     let dir = tempfile::tempdir().unwrap();
-    let queue = Queue::open(dir.path().join("queue")).unwrap();
+    let queue = Queue::builder().directory(dir.path()).flush_scope(flush_scope).open().unwrap();
     queue.create_topic("t", 1000, TopicConfig::default()).unwrap();
     let producer = queue.producer(ProducerConfig::default().linger(Duration::ZERO)).unwrap();
     let topic = producer.topic("t").unwrap();
     let begun = Instant::now();
-    let tickets: Vec<_> =
-        (0..4000u32).map(|number| topic.send(Record::new().partition(number % 1000).value(b"v")).unwrap()).collect();
+    let send = |number: u32| topic.send(Record::new().partition(number % 1000).value(b"v")).unwrap();
+    let tickets: Vec<_> = (0..4000).map(send).collect();
     for ticket in tickets {
         ticket.wait().unwrap();
     }
-    let ours = 4000.0 / begun.elapsed().as_secs_f64();
-    let file = File::create(dir.path().join("raw")).unwrap();
+    4000.0 / begun.elapsed().as_secs_f64()
+}
+
+/// Syncs a second of one file.
+fn synced(count: u64) -> f64 {
+    let file = tempfile::tempfile().unwrap();
     let begun = Instant::now();
-    for number in 0..400u64 {
+    for number in 0..count {
         file.write_all_at(b"v", number).unwrap();
         file.sync_data().unwrap();
     }
-    let raw = 400.0 / begun.elapsed().as_secs_f64();
-    row_rate("flushed records over 1,000 partitions", "`pwrite` + `fdatasync`, one file", &[ours], &[raw], per_second);
+    count as f64 / begun.elapsed().as_secs_f64()
 }
 
 fn reader(queue: &Queue, reset: OffsetReset) -> Consumer {

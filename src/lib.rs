@@ -98,7 +98,6 @@ pub mod message;
 pub mod offset;
 pub mod partition;
 pub mod producer;
-#[expect(dead_code, reason = "its parts are being put together")]
 pub mod queue;
 pub mod record;
 pub mod time;

@@ -475,3 +475,16 @@ proptest! {
         prop_assert_eq!(observe(&MemDisk::new(), &calls), observe(&disk, &calls));
     }
 }
+
+#[test]
+fn a_whole_file_system_is_synced_or_that_is_refused_and_a_disk_in_memory_is_refused() {
+    let (_dir, disk) = fixture();
+    disk.open(&path("one"), OpenHow::Create).unwrap().write_full(0, b"one").unwrap();
+    if let Err(error) = disk.sync_all() {
+        assert_eq!(error.kind, DiskErrorKind::Unsupported);
+    }
+    // Where there is one: what is in memory alone is never durable.
+    if let Ok(disk) = FileDisk::open("/dev/shm") {
+        assert_eq!(kind(disk.sync_all()), DiskErrorKind::Unsupported);
+    }
+}

@@ -228,6 +228,10 @@ impl Disk for PanicDisk {
         self.disk.sync_dir(path)
     }
 
+    fn sync_all(&self) -> Result<(), DiskError> {
+        self.disk.sync_all()
+    }
+
     fn list(&self, path: &DiskPath) -> Result<Vec<Entry>, DiskError> {
         self.disk.list(path)
     }

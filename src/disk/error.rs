@@ -25,6 +25,7 @@ pub enum DiskCall {
     Remove,
     MakeDir,
     SyncDir,
+    SyncAll,
     List,
     Lock,
     FreeSpace,
@@ -46,6 +47,7 @@ impl std::fmt::Display for DiskCall {
             Self::Remove => "remove",
             Self::MakeDir => "make directory",
             Self::SyncDir => "sync directory",
+            Self::SyncAll => "sync all of",
             Self::List => "list",
             Self::Lock => "lock",
             Self::FreeSpace => "ask for free space of",
@@ -101,6 +103,9 @@ pub enum DiskErrorKind {
     /// The file is shorter than what was asked for.
     #[error("the file ends before that")]
     UnexpectedEnd,
+    /// This disk cannot do it.
+    #[error("not supported here")]
+    Unsupported,
     /// The process is over, as a test has asked of a [`MemDisk`](crate::disk::MemDisk): nothing works any more.
     #[error("stopped by the test")]
     Stopped,

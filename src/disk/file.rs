@@ -17,6 +17,7 @@
 mod errno;
 mod lock;
 mod opened;
+mod whole;
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -34,6 +35,7 @@ use crate::time::Timestamp;
 use errno::{error, failed, kind, retry};
 pub use lock::FileDiskLock;
 pub use opened::FileDiskFile;
+use whole::sync_file_system;
 
 /// A log directory on the real file system. Clones share the open root.
 #[derive(Clone, Debug)]
@@ -200,6 +202,10 @@ impl Disk for FileDisk {
     fn sync_dir(&self, path: &DiskPath) -> Result<(), DiskError> {
         let synced = self.dir(path).and_then(|dir| retry(|| rustix::fs::fsync(dir.fd())).map_err(kind));
         synced.map_err(|kind| error(DiskCall::SyncDir, path, None, kind))
+    }
+
+    fn sync_all(&self) -> Result<(), DiskError> {
+        sync_file_system(self.root.as_fd()).map_err(|kind| error(DiskCall::SyncAll, &DiskPath::root(), None, kind))
     }
 
     fn list(&self, path: &DiskPath) -> Result<Vec<Entry>, DiskError> {

@@ -18,6 +18,7 @@ use crate::disk::kept::Kept;
 use crate::disk::segment_file::segment_names;
 use crate::disk::small::{gone_is_fine, replace, sync_if_there};
 use crate::disk::swap;
+use crate::disk::sync_job::{Covered, SyncJob};
 use crate::disk::{Disk, DiskError, DiskFile, DiskPath, OpenHow};
 use crate::log::{DiskOp, FileId, FileName, Log, Part, Remove, SegmentFiles, Sync};
 use crate::offset::Offset;
@@ -38,42 +39,6 @@ pub(crate) struct Files<D: Disk> {
 
 /// How many bytes of a file are copied at a time.
 const COPY_BYTES: usize = 1 << 20;
-
-/// One flush, to be performed beside writes to the same files.
-#[derive(Debug)]
-pub struct SyncJob<D: Disk> {
-    disk: D,
-    dir: DiskPath,
-    files: Vec<Covered<D::File>>,
-    small: Vec<FileName>,
-    syncs_directory: bool,
-}
-
-/// A file that a flush covers.
-#[derive(Debug)]
-struct Covered<F> {
-    file: FileId,
-    handle: Arc<Handle<F>>,
-    /// How often it was written to when the flush began.
-    writes: u64,
-}
-
-impl<D: Disk> SyncJob<D> {
-    /// Performs it. What it covers is on disk if this succeeds, and nobody knows what of it if it does not.
-    ///
-    /// # Errors
-    ///
-    /// The disk's. It is never tried again.
-    pub fn perform(&self) -> Result<(), DiskError> {
-        for covered in &self.files {
-            covered.handle.file.sync()?;
-        }
-        for name in &self.small {
-            sync_if_there(&self.disk, &self.dir.entry(*name))?;
-        }
-        if self.syncs_directory { self.disk.sync_dir(&self.dir) } else { Ok(()) }
-    }
-}
 
 impl<D: Disk> Files<D> {
     pub(crate) fn new(disk: D, dir: DiskPath, open_max: usize, deleted: Deleted) -> Self {

@@ -11,13 +11,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::disk::files::{Files, SyncJob};
+use crate::disk::files::Files;
 use crate::disk::handles::Handle;
 use crate::disk::log_file::ReadMode;
 use crate::disk::pool::Pool;
 use crate::disk::reader::{Hint, ReadFault, Source, read_span};
 use crate::disk::report::RecoveryReport;
 use crate::disk::sums::FileSum;
+use crate::disk::sync_job::SyncJob;
 use crate::disk::{Disk, DiskError, DiskErrorKind, DiskFile};
 use crate::log::{DiskOp, Effect, FileId, FileName, Log, OffsetIndexView, Remove, Span, SpanFacts, Sync};
 use crate::offset::Offset;

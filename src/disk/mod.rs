@@ -49,6 +49,7 @@ pub(crate) mod small;
 mod sums;
 mod suspect;
 mod swap;
+mod sync_job;
 mod topic_id;
 
 use std::ffi::OsString;
@@ -59,7 +60,6 @@ pub use compact::{CompactFault, CompactionReport};
 pub use cut::TruncateFault;
 pub use error::{DiskCall, DiskError, DiskErrorKind};
 pub use file::{FileDisk, FileDiskFile, FileDiskLock};
-pub use files::SyncJob;
 pub use handles::Handle;
 pub use log_dir::LogDir;
 pub use log_driver::{LogDriver, OpenedLog};
@@ -73,6 +73,7 @@ pub use path::DiskPath;
 pub use reader::ReadFault;
 pub use report::{CorruptRange, Leftover, LeftoverAction, RecoveryReport, Shutdown, TornTail};
 pub use sums::{BLOCK_BYTES, BadBlock, FileSum, IndexSums, Sums, SumsBuilder, SumsBuilderError, SumsError};
+pub use sync_job::SyncJob;
 
 use crate::time::Timestamp;
 
@@ -96,6 +97,13 @@ pub trait Disk: Clone + std::fmt::Debug + Send + Sync + 'static {
     fn make_dir(&self, path: &DiskPath) -> Result<(), DiskError>;
     /// Makes creates, renames and removes within the directory durable.
     fn sync_dir(&self, path: &DiskPath) -> Result<(), DiskError>;
+    /// Makes all durable at once that was done to this disk: bytes and lengths of files, and names in all directories. What
+    /// fails of it is told again by the sync of the file that it is about, which is how one learns whose it is.
+    ///
+    /// # Errors
+    ///
+    /// [`DiskErrorKind::Unsupported`] where a success would say nothing; nothing was done then.
+    fn sync_all(&self) -> Result<(), DiskError>;
     /// What is in the directory, in the order of names.
     fn list(&self, path: &DiskPath) -> Result<Vec<Entry>, DiskError>;
     /// Takes the exclusive lock of the file, making it if need be. Never waits.

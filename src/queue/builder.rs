@@ -32,6 +32,20 @@ pub struct QueueBuilder {
     upkeep_interval: Duration,
     take_over: TakeOver,
     space: SpaceConfig,
+    flush_scope: FlushScope,
+}
+
+/// What a flush makes durable.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum FlushScope {
+    /// The files of the partition that is flushed: one call for each.
+    #[default]
+    File,
+    /// Where many partitions wait to be flushed at once, all of the file system that they are on: one call for all of them,
+    /// which also waits for whatever other programs have written there. So this is for a file system of the queue's own. It
+    /// is done where a success of that call says as much as those of the files: on ext4 and XFS, of Linux 5.8 or later;
+    /// elsewhere, and where the call fails, it is as with [`FlushScope::File`].
+    FileSystem,
 }
 
 impl Default for QueueBuilder {
@@ -43,6 +57,7 @@ impl Default for QueueBuilder {
             upkeep_interval: Duration::from_secs(30),
             take_over: TakeOver::IfCertain,
             space: SpaceConfig::default(),
+            flush_scope: FlushScope::File,
         }
     }
 }
@@ -72,6 +87,12 @@ impl QueueBuilder {
     #[must_use]
     pub fn upkeep_interval(self, interval: Duration) -> Self {
         Self { upkeep_interval: interval, ..self }
+    }
+
+    /// What a flush makes durable: the files of its partition by default.
+    #[must_use]
+    pub fn flush_scope(self, flush_scope: FlushScope) -> Self {
+        Self { flush_scope, ..self }
     }
 
     /// Has the partitions taken over also where there is no metadata and something says that it is only missing
@@ -151,6 +172,7 @@ impl QueueBuilder {
             open_files_max: self.open_files_max,
             upkeep_interval_ms: u64::try_from(self.upkeep_interval.as_millis()).unwrap_or(u64::MAX).max(1),
             take_over: self.take_over,
+            flush_scope: self.flush_scope,
         };
         loop {
             let before = ends();

@@ -98,6 +98,7 @@ impl<T: Clone> Completion<T> {
     }
 
     /// The value, or a wake-up when it comes. A waker that would wake the same task is not kept twice.
+    #[cfg_attr(not(any(feature = "async", test, loom)), expect(dead_code, reason = "futures alone poll"))]
     pub(crate) fn poll(&self, waker: &Waker) -> Poll<T> {
         let mut state = self.state.lock();
         if let Some(value) = &state.value {

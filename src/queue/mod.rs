@@ -39,7 +39,7 @@
 //!
 //! A node has a thread that keeps the time and a few that flush, search and open files; whoever sends does the writing that
 //! it causes, and whoever waits does some of the rest meanwhile. `sync` is the one door to locks and threads; `completion`,
-//! `permits`, `op_queue`, `pool`, `alarm` and `latch` are small and generic, each with a model that runs it through every
+//! `permits`, `op_queue`, `pool` and `alarm` are small and generic, each with a model that runs it through every
 //! interleaving; `node` puts them around a [`Broker`](crate::broker::Broker); `opening` finds what there is.
 //!
 //! - May use: everything but `sim`, `wire` and `cli`.
@@ -53,7 +53,6 @@ mod client;
 mod completion;
 mod consumer;
 mod facade;
-mod latch;
 mod node;
 mod op_queue;
 mod opening;
@@ -66,7 +65,7 @@ mod usage;
 
 pub use crate::broker::Dropped;
 pub use admin::AdminError;
-pub use builder::QueueBuilder;
+pub use builder::{FlushScope, QueueBuilder};
 pub use consumer::{
     Acknowledger, CommitError, ConsumeError, ConsumedRecord, Consumer, ConsumerConfig, ConsumerConfigError,
     LentRecords, OwnedRecord, OwnedRecords, Receipt, Records, SeekError, SubscribeError, Tail, Wakeup,

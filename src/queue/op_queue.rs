@@ -117,6 +117,7 @@ impl<T> OpQueue<T> {
     }
 
     /// Whether ordered items wait for another try.
+    #[cfg(test)]
     pub(crate) fn is_stalled(&self) -> bool {
         self.0.state.lock().stalled
     }
@@ -179,11 +180,6 @@ impl<T> Turn<T> {
         let mut state = queue.0.state.lock();
         state.taken = false;
         queue.turn(&mut state)
-    }
-
-    /// The queue this is the turn of.
-    pub(crate) fn queue(&self) -> Option<&OpQueue<T>> {
-        self.queue.as_ref()
     }
 }
 

@@ -57,6 +57,10 @@ impl Disk for MemDisk {
         })
     }
 
+    fn sync_all(&self) -> Result<(), DiskError> {
+        self.call(DiskCall::SyncAll, &DiskPath::root(), State::sync_all)
+    }
+
     fn list(&self, path: &DiskPath) -> Result<Vec<Entry>, DiskError> {
         self.call(DiskCall::List, path, |state| state.tree.list(path))
     }

@@ -178,6 +178,7 @@ pub(super) fn is_change(call: DiskCall) -> bool {
         | DiskCall::SetModified => true,
         DiskCall::Open
         | DiskCall::SyncDir
+        | DiskCall::SyncAll
         | DiskCall::List
         | DiskCall::Lock
         | DiskCall::FreeSpace

@@ -308,6 +308,14 @@ impl State {
         self.tree.sync(node)
     }
 
+    /// If it fails, the sync of each file says so too: nothing is dropped here.
+    fn sync_all(&mut self) -> Result<(), DiskErrorKind> {
+        if self.faults.capacity.is_some_and(|capacity| self.tree.held() > capacity) {
+            return Err(DiskErrorKind::NoSpace);
+        }
+        self.tree.sync_all()
+    }
+
     fn fail_sync(&mut self, node: NodeId) {
         let Ok(file) = self.tree.file_mut(node) else { return };
         match self.faults.failed_sync {

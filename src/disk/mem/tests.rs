@@ -253,3 +253,25 @@ fn whoever_has_a_replaced_file_open_keeps_its_bytes() {
     let new = disk.open(&path("a"), OpenHow::Replace).unwrap();
     assert_eq!((new.len().unwrap(), old.len().unwrap()), (0, 3));
 }
+
+#[test]
+fn a_sync_of_all_makes_every_byte_and_every_name_durable() {
+    let disk = MemDisk::new();
+    let (dir, path) = (DiskPath::parse("t-0").unwrap(), DiskPath::parse("t-0/one").unwrap());
+    disk.make_dir(&dir).unwrap();
+    disk.open(&path, OpenHow::Create).unwrap().write_full(0, b"one").unwrap();
+    disk.open(&DiskPath::parse("two").unwrap(), OpenHow::Create).unwrap().write_full(0, b"two").unwrap();
+    disk.rename(&DiskPath::parse("two").unwrap(), &DiskPath::parse("t-0/three").unwrap()).unwrap();
+    assert!(disk.image(&Choice::nothing()).contents().is_empty());
+    disk.sync_all().unwrap();
+    assert_eq!(disk.image(&Choice::nothing()).contents(), disk.contents());
+    // A full disk does nothing, and loses nothing.
+    disk.set_allocation(Allocation::AtSync);
+    disk.set_capacity(Some(4));
+    disk.open(&path, OpenHow::Write).unwrap().write_full(3, b" and more").unwrap();
+    assert_eq!(disk.sync_all().unwrap_err().kind, DiskErrorKind::NoSpace);
+    assert_eq!(disk.image(&Choice::nothing()).contents()["t-0/one"], b"one");
+    disk.set_capacity(None);
+    disk.sync_all().unwrap();
+    assert_eq!(disk.image(&Choice::nothing()).contents()["t-0/one"], b"one and more");
+}

@@ -250,6 +250,20 @@ impl Tree {
         Ok(())
     }
 
+    /// Makes all bytes and all names durable.
+    pub(super) fn sync_all(&mut self) -> Done<()> {
+        for node in self.nodes.values_mut() {
+            if let Node::File(file) = node {
+                file.sync();
+            }
+        }
+        for (_, op) in std::mem::take(&mut self.names) {
+            self.settle(&op);
+        }
+        self.forget_unreachable();
+        Ok(())
+    }
+
     /// Makes the names in `dir` durable. A rename out of it brings its other half along, or the file would be lost.
     pub(super) fn sync_dir(&mut self, dir: NodeId) -> Done<()> {
         self.dir(dir)?;

@@ -16,6 +16,7 @@ mod checks;
 mod clock;
 mod ending;
 mod errand;
+mod flush;
 mod handle;
 mod live;
 mod load;
@@ -40,19 +41,21 @@ use crate::broker::{Broker, DiskReport, Input};
 use crate::controller::Uuid;
 use crate::disk::{Disk, DiskError, LogDir};
 use crate::id::BrokerId;
-use crate::log::{Closing, FlushedMark, Sync};
+use crate::log::{Closing, FlushedMark};
 use crate::queue::alarm::Alarm;
+use crate::queue::builder::FlushScope;
 use crate::queue::client::Clocked;
 use crate::queue::pool::{Panic, Pool};
-use crate::queue::sync::atomic::Ordering::{AcqRel, Relaxed, Release, SeqCst};
+use crate::queue::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
 use crate::queue::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use crate::queue::sync::{Condvar, Mutex};
-use crate::queue::telemetry::{self, Stopwatch};
+use crate::queue::telemetry;
 
 use check_cache::CheckCache;
 pub(crate) use clock::Clock;
 use ending::Alive;
 pub(crate) use ending::{ends, wait_for_an_end};
+use flush::Flushes;
 pub(crate) use handle::Handle;
 use live::Live;
 pub use not_opened::NotOpened;
@@ -72,6 +75,7 @@ pub(crate) struct Node<D: Disk> {
     clocked: Mutex<Vec<Weak<dyn Clocked>>>,
     /// Whose lanes wait for space.
     stalled: Mutex<Vec<Arc<Slot<D>>>>,
+    flushes: Flushes<D>,
     checks: CheckCache,
     /// The bytes of batches that clients have sent, wherever they are now.
     live: Live,
@@ -106,6 +110,8 @@ pub(crate) struct NodeOptions {
     pub(crate) open_files_max: usize,
     /// How often retention and the like are looked after, in milliseconds.
     pub(crate) upkeep_interval_ms: u64,
+    /// What a flush makes durable.
+    pub(crate) flush_scope: FlushScope,
 }
 
 /// The last handle has gone: whoever still waits is told.
@@ -146,6 +152,7 @@ impl<D: Disk> Node<D> {
             alarm: Arc::new(Alarm::new()),
             clocked: Mutex::new(Vec::new()),
             stalled: Mutex::new(Vec::new()),
+            flushes: Flushes::new(options.flush_scope),
             checks: CheckCache::default(),
             live: Live::default(),
             closing: Mutex::new(()),
@@ -160,11 +167,6 @@ impl<D: Disk> Node<D> {
         of_pool.set(Arc::downgrade(&node)).unwrap_or_default();
         ticks::start(&node)?;
         Ok(node)
-    }
-
-    /// The clocks.
-    pub(crate) fn clock(&self) -> Clock {
-        self.clock
     }
 
     /// Gives the node what has happened, and does what follows from it.
@@ -247,7 +249,7 @@ impl<D: Disk> Node<D> {
 
     /// Leaves a task to the pool. One that comes after the end is dropped, and what it was for is told by the end itself.
     fn pass_on(&self, task: Task<D>) {
-        drop(self.pool.give(task));
+        drop(self.pool.give(self.flushes.gather(task)));
     }
 
     /// Lets those try again who found no space.
@@ -256,24 +258,6 @@ impl<D: Disk> Node<D> {
             if let Some(turn) = slot.lanes.retry() {
                 self.pass_on(Task::Turn(SlotTurn { slot, turn }));
             }
-        }
-    }
-
-    /// Flushes, reports it, and notes what is flushed.
-    fn flush(&self, slot: &Arc<Slot<D>>, sync: &Sync) {
-        let (_span, begun) = (telemetry::flushing(&slot.partition), Stopwatch::start());
-        let Some(report) = slot.flush(sync) else { return };
-        telemetry::flushed(&begun, matches!(report, DiskReport::SyncFailed(..)));
-        let mut todo = Todo::default();
-        {
-            let mut core = self.core.lock();
-            core.report(self.clock.now(), slot, report, &mut todo);
-            self.was_given(&mut core);
-        }
-        self.finish(todo);
-        // Whoever has flushed may wait for what he was just told: somebody else notes it.
-        if !slot.is_mark_due.swap(true, AcqRel) {
-            self.pass_on(Task::NoteMark(Arc::clone(slot)));
         }
     }
 

@@ -82,10 +82,6 @@ impl Askers {
     pub(super) fn take_all(&mut self) -> Vec<OnAnswer> {
         std::mem::take(&mut self.waiting).into_values().collect()
     }
-
-    pub(super) fn len(&self) -> usize {
-        self.waiting.len()
-    }
 }
 
 /// What is to be done once the lock of the node is released.
@@ -132,6 +128,8 @@ pub(super) enum Task<D: Disk> {
     Turn(SlotTurn<D>),
     /// A flush.
     Flush(Arc<Slot<D>>, Box<Sync>),
+    /// Flushes that wait to be performed together.
+    Flushes,
     /// What is flushed of a partition is to be noted.
     NoteMark(Arc<Slot<D>>),
     /// A record that is looked for by its date.

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::broker::DiskReport;
-use crate::disk::{Disk, DiskError, DiskErrorKind, LogDir, LogDriver, ReadFault};
+use crate::disk::{Disk, DiskError, DiskErrorKind, LogDir, LogDriver, ReadFault, SyncJob};
 use crate::id::TopicPartition;
 use crate::log::{DiskOp, FileId, FlushedMark, OpFailure, OpSeq, Remove, Span, SpanFacts, Sync};
 use crate::queue::op_queue::{Batch, OpQueue};
@@ -135,19 +135,30 @@ impl<D: Disk> Slot<D> {
 
     /// Performs a flush; writes may go on beside it.
     pub(super) fn flush(&self, sync: &Sync) -> Option<DiskReport> {
+        Some(match self.begin_flush(sync)? {
+            Ok(job) => {
+                let result = job.perform();
+                self.end_flush(sync, job, result)
+            }
+            Err(failed) => failed,
+        })
+    }
+
+    /// Makes the job of a flush, or the report of its failure.
+    pub(super) fn begin_flush(&self, sync: &Sync) -> Option<Result<SyncJob<D>, DiskReport>> {
         let begun = self.files.lock().driver.as_mut()?.begin_sync(sync);
-        let failed = |error: &DiskError| Some(DiskReport::SyncFailed(sync.id, error.to_string()));
-        let job = match begun {
-            Ok(job) => job,
-            Err(error) => return failed(&error),
-        };
-        if let Err(error) = job.perform() {
-            return failed(&error);
+        Some(begun.map_err(|error| DiskReport::SyncFailed(sync.id, error.to_string())))
+    }
+
+    /// The job was performed: reports it.
+    pub(super) fn end_flush(&self, sync: &Sync, job: SyncJob<D>, result: Result<(), DiskError>) -> DiskReport {
+        if let Err(error) = result {
+            return DiskReport::SyncFailed(sync.id, error.to_string());
         }
         if let Some(driver) = self.files.lock().driver.as_mut() {
             driver.end_sync(job);
         }
-        Some(DiskReport::Synced(sync.id))
+        DiskReport::Synced(sync.id)
     }
 
     /// Reads what was planned. `None`: the partition is not here any more.

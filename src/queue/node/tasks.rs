@@ -22,6 +22,7 @@ impl<D: Disk> Node<D> {
                 self.finish(todo);
             }
             Task::Flush(slot, sync) => self.flush(&slot, &sync),
+            Task::Flushes => self.flush_waiting(),
             Task::NoteMark(slot) => self.note_mark(&slot),
             Task::Find { waiter, partition, search } => {
                 self.give(Input::Found { waiter, result: self.find(&partition, &search) });
@@ -239,6 +240,7 @@ mod tests {
     use crate::disk::{DiskPath, MemDisk};
     use crate::id::TopicName;
     use crate::message::{CreateTopics, DeleteTopics, NewTopic, Request, Response, TopicRef, Trial};
+    use crate::queue::builder::FlushScope;
     use crate::queue::client::Client;
     use crate::queue::opening::{self, OpeningOptions};
     use crate::queue::sync::Mutex;
@@ -253,6 +255,7 @@ mod tests {
             threads: 1,
             open_files_max: 8,
             upkeep_interval_ms: 30_000,
+            flush_scope: FlushScope::File,
             take_over,
             space: crate::broker::SpaceConfig::default(),
         };

@@ -12,7 +12,7 @@ use crate::message::{
 };
 use crate::offset::Offset;
 use crate::partition::{ListOffsets, ListedOffset, OffsetSpec, TimeSearch};
-use crate::queue::builder::QueueBuilder;
+use crate::queue::builder::{FlushScope, QueueBuilder};
 use crate::queue::client::Client;
 use crate::queue::completion::Completion;
 use crate::queue::node::Node;
@@ -50,6 +50,7 @@ fn node_on(disk: &MemDisk) -> Arc<Node<MemDisk>> {
         threads: 1,
         open_files_max: 64,
         upkeep_interval_ms: u64::MAX,
+        flush_scope: FlushScope::File,
         take_over,
     };
     open(vec![disk.clone()], options, Timestamp::from_millis(0)).unwrap().0

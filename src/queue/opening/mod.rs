@@ -33,6 +33,7 @@ use crate::log::{Log, LogConfig};
 use crate::message::TopicConfig;
 use crate::offset::Offset;
 use crate::partition::{Durability, Found, PartitionConfig, PartitionFacts, Reign};
+use crate::queue::builder::FlushScope;
 use crate::queue::node::{Node, NodeOptions, NotOpened};
 use crate::time::Timestamp;
 
@@ -50,6 +51,8 @@ pub(crate) struct OpeningOptions {
     pub(crate) threads: usize,
     pub(crate) open_files_max: usize,
     pub(crate) upkeep_interval_ms: u64,
+    /// What a flush makes durable.
+    pub(crate) flush_scope: FlushScope,
     pub(crate) take_over: TakeOver,
 }
 
@@ -211,6 +214,7 @@ fn start<D: Disk>(
         threads: options.threads,
         open_files_max: options.open_files_max,
         upkeep_interval_ms: options.upkeep_interval_ms,
+        flush_scope: options.flush_scope,
     };
     Ok(Node::start(broker, dirs, options)?)
 }
