@@ -351,7 +351,9 @@ impl Life {
         let partitions: Vec<_> = self.truth.partitions().cloned().collect();
         let mut placed = Vec::new();
         for partition in partitions {
-            for (offset, content) in self.read_from(&partition, self.truth.log(&partition).end()) {
+            let found = self.read_from(&partition, self.truth.log(&partition).end());
+            self.note_unseen(&partition, found.first().map_or(0, |(first, _)| *first));
+            for (offset, content) in found {
                 let sent = by_key.remove(&content.0).expect("it was sent, and is there once");
                 assert_eq!((&sent.partition, &sent.content), (&partition, &content));
                 match sent.ticket.try_get().unwrap() {
@@ -378,6 +380,17 @@ impl Life {
         }
         self.note(placed);
         self.check_kept();
+    }
+
+    /// What is there begins at `first`: what was appended in front of it is gone, which retention alone may do.
+    fn note_unseen(&mut self, partition: &TopicPartition, first: u64) {
+        let start = start_of(self.queue(), partition);
+        let may_go = self.least_kept.contains_key(partition.topic().as_str());
+        let log = self.truth.log_mut(partition);
+        if first > log.end() {
+            assert!(may_go && first <= start, "{partition}: {first} behind {}, from {start} on", log.end());
+            log.unseen_to = first;
+        }
     }
 
     /// All records of a partition from an offset on.

@@ -17,11 +17,13 @@ pub(crate) struct Log {
     pub(crate) records: BTreeMap<u64, Content>,
     /// Nothing below was left by a deletion by hand.
     pub(crate) deleted_to: u64,
+    /// What was appended below had gone with its segment before anybody could see it.
+    pub(crate) unseen_to: u64,
 }
 
 impl Log {
     pub(crate) fn end(&self) -> u64 {
-        self.records.last_key_value().map_or(0, |(last, _)| last + 1)
+        self.records.last_key_value().map_or(0, |(last, _)| last + 1).max(self.unseen_to)
     }
 
     /// How many bytes the records from `offset` on take at most, with all that is around them.
