@@ -9,10 +9,13 @@
 mod golden;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU64;
 use std::time::Duration;
 
+use bytes::Bytes;
 use ottla::Queue;
 use ottla::consumer::{OffsetReset, Start};
+use ottla::controller::Snapshot;
 use ottla::disk::{MemDisk, Shutdown};
 use ottla::id::TopicPartition;
 use ottla::message::{ConfigSource, IsolationLevel, OffsetSpec, TopicConfig};
@@ -359,4 +362,44 @@ fn the_metadata_is_the_same_from_the_whole_log_from_a_snapshot_and_the_log_and_f
     assert_eq!(with_new.len(), of_snapshot.len() + 1);
     assert!(queue.close().is_clean());
     assert_eq!(told_of_topics(&open(&disk)), with_new);
+}
+
+#[test]
+fn a_queue_goes_on_writing_snapshots_behind_those_of_kafka_and_keeps_what_it_does_not_use() {
+    let disk = golden("kafka-4.3/snapshots", &[]);
+    let checkpoints = |disk: &MemDisk| -> Vec<String> {
+        let contents = disk.contents();
+        contents.keys().filter(|path| path.ends_with(".checkpoint") && !path.contains("bootstrap")).cloned().collect()
+    };
+    let theirs = checkpoints(&disk);
+    let expected = told_of_topics(&open(&disk));
+    let queue = Queue::builder()
+        .upkeep_interval(Duration::from_millis(1))
+        .metadata_snapshot_bytes(const { NonZeroU64::new(400).unwrap() })
+        .open_on(vec![disk.clone()])
+        .unwrap();
+    let mut count = 0;
+    while checkpoints(&disk).iter().any(|path| theirs.contains(path)) {
+        assert!(count < 1_000, "{:?}", checkpoints(&disk));
+        queue.create_topic("passing", 1, TopicConfig::default()).unwrap();
+        queue.delete_topic("passing").unwrap();
+        count += 1;
+    }
+    assert!(queue.close().is_clean());
+    let segments: Vec<String> = disk.contents().into_keys().filter(|path| path.ends_with(".log")).collect();
+    assert!(!segments.contains(&"__cluster_metadata-0/00000000000000000000.log".to_owned()), "{segments:?}");
+    let queue = open(&disk);
+    assert!(queue.report().snapshots_unreadable.is_empty(), "{}", queue.report());
+    assert_eq!(told_of_topics(&queue), expected);
+    drop(queue);
+    // Kafka's users, quotas and the like are in what is read back, so that a node that goes on from here has them.
+    let newest = checkpoints(&disk).pop().unwrap();
+    let read = Snapshot::parse(&Bytes::from(disk.contents()[&newest].clone())).unwrap();
+    let before =
+        Snapshot::parse(&Bytes::from(golden("kafka-4.3/snapshots", &[]).contents()[theirs.last().unwrap()].clone()));
+    let names = |snapshot: &Snapshot| -> BTreeSet<&'static str> {
+        snapshot.records.iter().map(|record| record.name()).collect()
+    };
+    let (read, before) = (names(&read), names(&before.unwrap()));
+    assert!(before.is_subset(&read), "{before:?} in {read:?}");
 }

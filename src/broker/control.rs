@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::broker::asked::Key;
 use crate::broker::io::Opening;
-use crate::controller::{AdoptRefusal, Adopted, Adoption, Change, Controller, Draw, Found, METADATA_TOPIC, Opened};
+use crate::controller::{
+    AdoptRefusal, Adopted, Adoption, Change, Controller, Draw, Found, METADATA_TOPIC, Opened, Snapshots,
+};
 use crate::coordinator::CoordinatorConfig;
 use crate::id::{BrokerId, ProducerId, TopicName, TopicPartition};
 use crate::message::{ConfigChange, CreatedTopic, ErrorCode, MorePartitions, NewTopic, RequestError, TopicRef, Trial};
@@ -50,6 +52,10 @@ pub(super) struct Control {
     id_in_use: Option<ProducerId>,
     /// What of the metadata's log is not known: nothing more is decided.
     pub(super) halted: Option<RequestError>,
+    /// When the metadata is written as a snapshot, if it is at all.
+    pub(super) snapshots: Option<Snapshots>,
+    /// Files of a deleted topic could not be removed: only the log tells the next opening of them.
+    pub(super) files_left: bool,
 }
 
 /// One thing to be decided.
@@ -113,6 +119,8 @@ impl Control {
             adopted: Default::default(),
             id_in_use: None,
             halted: None,
+            snapshots: None,
+            files_left: false,
         }
     }
 

@@ -1,6 +1,7 @@
 //! What goes into a node and what comes out of it.
 
-use crate::controller::{AdoptRefusal, Adopted, Found, Opened, Uuid};
+use crate::broker::snapshots::SnapshotJob;
+use crate::controller::{AdoptRefusal, Adopted, Found, Opened, Snapshots, Uuid};
 use crate::coordinator::Skipped;
 use crate::id::{TopicId, TopicPartition};
 use crate::log::{FileId, Isolation, Log, LogConfig, OpFailure, OpSeq, Span, SpanFacts, SyncId};
@@ -125,6 +126,19 @@ pub enum Input {
         /// Why.
         error: RequestError,
     },
+    /// From now on the metadata is written as a snapshot now and then ([`Output::Snapshot`]), and its log does not grow for
+    /// ever. To be given when all is removed that the log says was deleted.
+    WriteSnapshots(Box<Snapshots>),
+    /// The snapshot of an [`Output::Snapshot`] is written and durable.
+    Snapshotted {
+        /// The time of day.
+        date: Timestamp,
+    },
+    /// The snapshot of an [`Output::Snapshot`] could not be written. It is due again at the next [`Input::Upkeep`] of the
+    /// metadata.
+    NotSnapshotted,
+    /// Files of a deleted topic could not be removed. The metadata's log stays whole, so that the next opening tries again.
+    FilesLeft,
     /// Time has passed, or [`Output::Again`] has asked for it.
     Wake,
 }
@@ -195,6 +209,8 @@ pub enum Output {
         /// Which, and why.
         skipped: Skipped,
     },
+    /// Write this snapshot of the metadata, and report by [`Input::Snapshotted`]. It takes no lock: nothing of it changes.
+    Snapshot(Box<SnapshotJob>),
     /// A segment has gone to make room for others. To be told.
     Dropped {
         /// Of which partition.

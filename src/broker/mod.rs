@@ -26,6 +26,7 @@ mod offsets;
 mod produce;
 mod refuse;
 pub(crate) mod settings;
+mod snapshots;
 mod space;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -33,6 +34,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 pub use crate::partition::DiskWish;
 pub use control::ControlRole;
 pub use io::{Body, DiskReport, FileRead, Host, Input, NotHosted, Opening, Output, RequestId};
+pub use snapshots::SnapshotJob;
 pub use space::{Dropped, SpaceConfig};
 
 use asked::{Asked, Key, Pending, Wait};
@@ -137,6 +139,7 @@ impl Broker {
                     host.expire_producers(date);
                 });
                 self.expire_offsets(now, &partition, date);
+                self.maybe_snapshot(now, &partition);
             }
             Input::Flush(partition) => self.with_host(&partition, Partition::flush),
             Input::Start { date } => self.task(now, date, Job::Start),
@@ -144,6 +147,22 @@ impl Broker {
             Input::Lead { opened, date } => self.task(now, date, Job::Lead(opened)),
             Input::NotOpened { partition, why } => {
                 self.on_opened(&partition, Some(&RequestError::because(ErrorCode::KafkaStorageError, why)));
+            }
+            Input::WriteSnapshots(snapshots) => {
+                if let Some(control) = &mut self.control {
+                    control.snapshots = Some(*snapshots);
+                }
+            }
+            Input::Snapshotted { date } => self.on_snapshotted(date),
+            Input::NotSnapshotted => {
+                if let Some(snapshots) = self.control.as_mut().and_then(|control| control.snapshots.as_mut()) {
+                    snapshots.failed();
+                }
+            }
+            Input::FilesLeft => {
+                if let Some(control) = &mut self.control {
+                    control.files_left = true;
+                }
             }
             Input::Absent { partition, error } => drop(self.absent.insert(partition, error)),
             Input::Wake => self.catch_up(),

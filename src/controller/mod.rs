@@ -51,7 +51,10 @@ pub use lead::{LeadRefusal, Leading, Opened, Shutdown};
 pub use place::{Candidate, Liveness, PlacementError, place};
 pub use producer_ids::{ProducerIdBlock, ProducerIdsError};
 pub use replayer::{Replayed, Replayer};
-pub use snapshot::{ChooseError, Ending, LogEnds, Reading, Snapshot, SnapshotError, SnapshotId, choose};
+pub use snapshot::{
+    ChooseError, Ending, LogEnds, Reading, Snapshot, SnapshotError, SnapshotId, SnapshotRules, SnapshotSource,
+    Snapshots, choose,
+};
 pub use uuid::Uuid;
 
 /// What a topic is like if nobody says otherwise.
@@ -145,6 +148,12 @@ impl Controller {
     /// Where what is committed ends.
     pub fn committed_end(&self) -> Offset {
         self.committed.end()
+    }
+
+    /// What a snapshot of all that is committed would be; `None` if nothing has come since the last, or a transaction is
+    /// open.
+    pub fn snapshot_source(&self) -> Option<SnapshotSource> {
+        SnapshotSource::of(&self.committed)
     }
 
     /// Replays a batch that was appended to the metadata partition, in its place.

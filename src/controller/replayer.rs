@@ -6,6 +6,7 @@
 
 use crate::controller::image::{Image, ReplayError, ReplayFault};
 use crate::controller::records::MetadataRecord;
+use crate::epoch::LeaderEpoch;
 use crate::offset::Offset;
 use crate::record::{DecompressLimit, Entry};
 use crate::time::Timestamp;
@@ -34,6 +35,10 @@ pub struct Replayer {
     end: Offset,
     /// The date of the last batch.
     last_timestamp: Option<Timestamp>,
+    /// Its reign.
+    last_epoch: Option<LeaderEpoch>,
+    /// How many bytes of batches were replayed.
+    bytes: u64,
     failed: Option<ReplayError>,
 }
 
@@ -76,6 +81,19 @@ impl Replayer {
         self.transaction.as_ref().map(|transaction| transaction.begun)
     }
 
+    pub(super) fn last_timestamp(&self) -> Option<Timestamp> {
+        self.last_timestamp
+    }
+
+    pub(super) fn last_epoch(&self) -> Option<LeaderEpoch> {
+        self.last_epoch
+    }
+
+    /// How many bytes of batches were replayed, those of a snapshot apart.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Replays the next batch of the log.
     ///
     /// # Errors
@@ -108,6 +126,8 @@ impl Replayer {
         }
         self.end = batch.next_offset();
         self.last_timestamp = Some(batch.max_timestamp());
+        self.last_epoch = batch.leader_epoch();
+        self.bytes = self.bytes.saturating_add(u64::from(batch.size()));
         Ok(())
     }
 

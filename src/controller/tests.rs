@@ -325,9 +325,11 @@ fn a_transaction_counts_when_it_has_ended() {
     let finished = open.clone().finish().unwrap();
     assert_eq!((finished.open_transaction, finished.image.is_empty()), (Some(Offset::ZERO), true));
     let mut controller = Controller::new(open).unwrap();
+    assert!(controller.snapshot_source().is_none(), "an image says nothing of it");
     let start = controller.decide_start();
     assert!(matches!(start.records()[0], MetadataRecord::AbortTransaction(_)));
     commit(&mut controller, &start);
+    assert_eq!(controller.snapshot_source().unwrap().id.end, controller.end());
     assert_eq!(controller.image().metadata_version(), Some(30));
 }
 

@@ -32,12 +32,22 @@ pub(crate) fn read_if_there<D: Disk>(disk: &D, path: &DiskPath) -> Result<Option
 
 /// Replaces a file whole and durably: temporary name, write, sync, rename, sync of the directory.
 pub(crate) fn replace<D: Disk>(disk: &D, dir: &DiskPath, name: &str, bytes: &[u8]) -> Result<(), DiskError> {
-    let temporary = dir.entry(format!("{name}.tmp"));
-    let file = disk.open(&temporary, OpenHow::Replace)?;
+    replace_through(disk, dir, name, &dir.entry(format!("{name}.tmp")), bytes)
+}
+
+/// As [`replace`], with a temporary name of the caller's in the same directory.
+pub(crate) fn replace_through<D: Disk>(
+    disk: &D,
+    dir: &DiskPath,
+    name: &str,
+    temporary: &DiskPath,
+    bytes: &[u8],
+) -> Result<(), DiskError> {
+    let file = disk.open(temporary, OpenHow::Replace)?;
     file.write_full(0, bytes)?;
     file.sync()?;
     drop(file);
-    disk.rename(&temporary, &dir.entry(name))?;
+    disk.rename(temporary, &dir.entry(name))?;
     disk.sync_dir(dir)
 }
 

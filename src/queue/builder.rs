@@ -1,11 +1,12 @@
 //! How a queue is opened, where the defaults are not wanted.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::broker::SpaceConfig;
+use crate::controller::SnapshotRules;
 use crate::disk::{Disk, FileDisk, OpenError};
 use crate::id::TopicName;
 use crate::message::{AtSpaceBound, SpaceBound};
@@ -30,6 +31,7 @@ pub struct QueueBuilder {
     threads: usize,
     open_files_max: usize,
     upkeep_interval: Duration,
+    snapshots: SnapshotRules,
     take_over: TakeOver,
     space: SpaceConfig,
     flush_scope: FlushScope,
@@ -55,6 +57,7 @@ impl Default for QueueBuilder {
             threads: 4,
             open_files_max: 64,
             upkeep_interval: Duration::from_secs(30),
+            snapshots: SnapshotRules::default(),
             take_over: TakeOver::IfCertain,
             space: SpaceConfig::default(),
             flush_scope: FlushScope::File,
@@ -93,6 +96,24 @@ impl QueueBuilder {
     #[must_use]
     pub fn flush_scope(self, flush_scope: FlushScope) -> Self {
         Self { flush_scope, ..self }
+    }
+
+    /// After how many bytes of new records the metadata is written as a snapshot: 20 MiB by default, as with Kafka's
+    /// `metadata.log.max.record.bytes.between.snapshots`. Two snapshots are kept, and the log of the metadata from the older one
+    /// on, so this bounds what the metadata takes of the disk: about twice as many bytes, and two snapshots. It is looked at
+    /// whenever retention is ([`upkeep_interval`](Self::upkeep_interval)).
+    #[must_use]
+    pub fn metadata_snapshot_bytes(mut self, bytes: NonZeroU64) -> Self {
+        self.snapshots.bytes = bytes.get();
+        self
+    }
+
+    /// After what time it is written as a snapshot also with fewer new records, if there are any: an hour by default, as with
+    /// Kafka's `metadata.log.max.snapshot.interval.ms`.
+    #[must_use]
+    pub fn metadata_snapshot_interval(mut self, interval: Duration) -> Self {
+        self.snapshots.age_ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
+        self
     }
 
     /// Has the partitions taken over also where there is no metadata and something says that it is only missing
@@ -171,6 +192,7 @@ impl QueueBuilder {
             threads: self.threads,
             open_files_max: self.open_files_max,
             upkeep_interval_ms: u64::try_from(self.upkeep_interval.as_millis()).unwrap_or(u64::MAX).max(1),
+            snapshots: self.snapshots,
             take_over: self.take_over,
             flush_scope: self.flush_scope,
         };

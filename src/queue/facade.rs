@@ -150,12 +150,15 @@ impl fmt::Display for CloseReport {
                 write!(f, "\n{partition}: not closed at offset {log_end_offset}, on disk up to {flushed}: {why}")?;
             }
         }
-        let Notes { deletions_failed, skipped, refused, unnamed } = &self.notes;
+        let Notes { deletions_failed, skipped, refused, snapshots_failed, unnamed } = &self.notes;
         for (partition, why) in deletions_failed {
             write!(f, "\n{partition}: deleted, but its files are left: {why}")?;
         }
         for (partition, skipped) in skipped {
             write!(f, "\n{partition}: committed offsets at offset {} cannot be read: {}", skipped.offset, skipped.why)?;
+        }
+        for (id, why) in snapshots_failed {
+            write!(f, "\nthe metadata could not be written as snapshot {id}: {why}")?;
         }
         if *refused > 0 {
             write!(f, "\n{refused} batches were refused that wanted no answer")?;

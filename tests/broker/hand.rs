@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use ottla::broker::{Body, Broker, ControlRole, DiskReport, DiskWish, Host, Input, Opening, Output, RequestId};
+use ottla::broker::{
+    Body, Broker, ControlRole, DiskReport, DiskWish, Host, Input, Opening, Output, RequestId, SnapshotJob,
+};
 use ottla::controller::{AdoptRefusal, Adopted, Candidate, Controller, Draw, Replayer};
 use ottla::coordinator::{CoordinatorConfig, Skipped};
 use ottla::disk::{DiskError, DiskErrorKind, LogDir, LogDriver, MemDisk, OpenOptions, OpenedLog, ReadFault, Shutdown};
@@ -41,6 +43,8 @@ pub struct Hand {
     /// What a coordinator has yet to read, and what it could not.
     pub loads: VecDeque<(Waiter, TopicPartition, Body)>,
     pub skipped: Vec<(TopicPartition, Skipped)>,
+    /// Snapshots that are yet to be written.
+    pub snapshots: Vec<SnapshotJob>,
 }
 
 pub fn at(name: &str) -> TopicPartition {
@@ -122,6 +126,7 @@ impl Hand {
             adopted: Vec::new(),
             loads: VecDeque::new(),
             skipped: Vec::new(),
+            snapshots: Vec::new(),
         }
     }
 
@@ -173,6 +178,7 @@ impl Hand {
                 Output::Started(result) => self.started.push(result),
                 Output::Adopted { result, refused } => self.adopted.push((result, refused)),
                 Output::Delete(partition) => self.deleted.push(partition),
+                Output::Snapshot(job) => self.snapshots.push(*job),
                 Output::Again => again = true,
             }
         }

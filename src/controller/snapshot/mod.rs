@@ -8,6 +8,7 @@
 //! - Always true: an image that was written reads back equal; every byte that is read lies under a checksum.
 
 mod choose;
+mod due;
 mod name;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ use crate::record::{Batch, BatchBuilder, BatchError, BuildError, Codec, Decompre
 use crate::time::Timestamp;
 
 pub use choose::{ChooseError, LogEnds, Reading, choose};
+pub use due::{SnapshotRules, SnapshotSource, Snapshots};
 pub use name::SnapshotId;
 
 /// How many bytes of records a batch of a snapshot has at most, unless one record alone has more.
@@ -94,6 +96,9 @@ pub enum SnapshotError {
         /// What is wrong.
         source: QuorumRecordError,
     },
+    /// It does not end with a footer, so it may end too early.
+    #[error("it does not end with the footer of a snapshot")]
+    NoFooter,
     /// It does not begin with a header.
     #[error("it does not begin with the header of a snapshot")]
     NoHeader,

@@ -146,6 +146,7 @@ mod tests {
             open_files_max: 64,
             upkeep_interval_ms: u64::MAX,
             flush_scope,
+            snapshots: crate::controller::SnapshotRules::default(),
             take_over: TakeOver::IfCertain,
         };
         let node = open(vec![disk.clone()], options, Timestamp::from_millis(0)).unwrap().0;

@@ -27,6 +27,7 @@ mod outputs;
 mod read;
 mod search;
 mod slot;
+mod snapshots;
 mod stop;
 mod tasks;
 #[cfg(test)]

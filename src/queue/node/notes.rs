@@ -1,5 +1,6 @@
 //! What went wrong beside what somebody waits for: kept, within limits, for whoever closes the node.
 
+use crate::controller::SnapshotId;
 use crate::coordinator::Skipped;
 use crate::id::TopicPartition;
 
@@ -15,7 +16,10 @@ pub struct Notes {
     pub skipped: Vec<(TopicPartition, Skipped)>,
     /// How many batches were refused whose senders wanted no answer.
     pub refused: u64,
-    /// How many more deletions have failed, or records were skipped, than are named.
+    /// Snapshots of the metadata that could not be written, and why. The metadata's log stays as it is meanwhile, and a later
+    /// one is tried at the next upkeep.
+    pub snapshots_failed: Vec<(SnapshotId, String)>,
+    /// How many more deletions or snapshots have failed, or records were skipped, than are named.
     pub unnamed: u64,
 }
 
@@ -36,6 +40,14 @@ impl Notes {
     pub(super) fn skip(&mut self, partition: TopicPartition, skipped: Skipped) {
         if self.skipped.len() < NOTES_MAX {
             self.skipped.push((partition, skipped));
+        } else {
+            self.unnamed = self.unnamed.saturating_add(1);
+        }
+    }
+
+    pub(super) fn snapshot_failed(&mut self, id: SnapshotId, why: String) {
+        if self.snapshots_failed.len() < NOTES_MAX {
+            self.snapshots_failed.push((id, why));
         } else {
             self.unnamed = self.unnamed.saturating_add(1);
         }

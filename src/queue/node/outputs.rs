@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::broker::{Body, Broker, DiskReport, DiskWish, Input, Opening, Output, RequestId};
+use crate::broker::{Body, Broker, DiskReport, DiskWish, Input, Opening, Output, RequestId, SnapshotJob};
 use crate::controller::{AdoptRefusal, Adopted};
 use crate::disk::Disk;
 use crate::id::{TopicId, TopicPartition};
@@ -140,6 +140,8 @@ pub(super) enum Task<D: Disk> {
     Open(Box<Opening>),
     /// A partition whose files are to go.
     Delete(TopicPartition),
+    /// A snapshot of the metadata that is to be written.
+    Snapshot(Box<SnapshotJob>),
     /// The node wants to be woken.
     Wake,
 }
@@ -211,6 +213,7 @@ impl<D: Disk> Core<D> {
                 self.changing += 1;
                 todo.tasks.push(Task::Delete(partition));
             }
+            Output::Snapshot(job) => todo.tasks.push(Task::Snapshot(job)),
             Output::Again => todo.again = true,
         }
     }

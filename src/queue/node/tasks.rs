@@ -36,6 +36,7 @@ impl<D: Disk> Node<D> {
                 self.has_changed();
             }
             Task::Load { waiter, partition, body } => self.load(waiter, &partition, body),
+            Task::Snapshot(job) => self.snapshot(&job),
             Task::Wake => self.give(Input::Wake),
         }
     }
@@ -201,6 +202,7 @@ impl<D: Disk> Node<D> {
         };
         if let Err(why) = removed {
             self.core.lock().notes.deletion_failed(partition.clone(), why);
+            self.give(Input::FilesLeft);
         }
     }
 
@@ -226,6 +228,7 @@ impl<D: Disk> Node<D> {
             core.slots.remove(partition);
             if let Some(error) = failed {
                 core.notes.deletion_failed(partition.clone(), error.to_string());
+                core.give(self.clock.now(), Input::FilesLeft, &mut todo);
             }
             core.give(self.clock.now(), Input::Release(partition.clone()), &mut todo);
             self.was_given(&mut core);
@@ -256,6 +259,7 @@ mod tests {
             open_files_max: 8,
             upkeep_interval_ms: 30_000,
             flush_scope: FlushScope::File,
+            snapshots: crate::controller::SnapshotRules::default(),
             take_over,
             space: crate::broker::SpaceConfig::default(),
         };

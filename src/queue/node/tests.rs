@@ -51,6 +51,7 @@ fn node_on(disk: &MemDisk) -> Arc<Node<MemDisk>> {
         open_files_max: 64,
         upkeep_interval_ms: u64::MAX,
         flush_scope: FlushScope::File,
+        snapshots: crate::controller::SnapshotRules::default(),
         take_over,
     };
     open(vec![disk.clone()], options, Timestamp::from_millis(0)).unwrap().0

@@ -1,4 +1,5 @@
-//! Reading the metadata: the newest snapshot, and the log behind it.
+//! Reading the metadata: the newest snapshot, and the log behind it. Where that snapshot is broken, the one before it, if the log
+//! reaches back to there.
 //!
 //! - Always true: what is damaged below what was known to be on disk is no metadata: with topics missing, their records
 //!   would be too.
@@ -8,7 +9,9 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 
 use crate::controller::records::MetadataRecord;
-use crate::controller::{LogEnds, METADATA_TOPIC, Reading, Replayer, Snapshot, SnapshotId, choose};
+use crate::controller::{
+    Ending, LogEnds, METADATA_TOPIC, Reading, Replayer, Snapshot, SnapshotError, SnapshotId, choose,
+};
 use crate::disk::small::read_if_there;
 use crate::disk::{
     Disk, DiskErrorKind, DiskPath, LogDir, LogFile, OpenError, OpenOptions, OpenedLog, ReadFault, RecoveryReport,
@@ -36,6 +39,17 @@ pub(super) struct Metadata<D: Disk> {
     pub(super) is_blank: bool,
     /// The topics that were deleted, as far back as the log tells.
     pub(super) removed: BTreeSet<TopicId>,
+    /// The snapshot that it was read from, if it was.
+    pub(super) snapshot: Option<SnapshotId>,
+    /// Later ones, which could not be read and were moved aside.
+    pub(super) broken: Vec<(SnapshotId, SnapshotError)>,
+}
+
+/// Where to begin, and what was passed over.
+struct Begun {
+    reading: Reading,
+    replayer: Replayer,
+    broken: Vec<(SnapshotId, SnapshotError)>,
 }
 
 /// The partition of the metadata.
@@ -54,7 +68,7 @@ pub(super) fn open<D: Disk>(mut dir: LogDir<D>, now: Timestamp) -> Result<(LogDi
     let snapshots = snapshots(&dir)?;
     let mut opened = open_log(&mut dir, &options, now)?;
     refuse_damage(&opened.report)?;
-    let reading = choose(snapshots.iter().copied(), ends(&opened))?;
+    let Begun { reading, mut replayer, broken } = begin(&dir, snapshots, ends(&opened))?;
     if let Reading::Instead(id) = reading {
         // The log ends in front of the snapshot, which stands for all of it: it goes on behind that.
         drop(opened);
@@ -64,22 +78,76 @@ pub(super) fn open<D: Disk>(mut dir: LogDir<D>, now: Timestamp) -> Result<(LogDi
         dir = log.close()?;
         opened = dir.open_log(&partition, &options, now)?;
     }
-    let (mut replayer, from) = match reading {
-        Reading::WholeLog => (Replayer::new(), Offset::ZERO),
-        Reading::Behind(id) | Reading::Instead(id) => (from_snapshot(&dir, id)?, id.end),
-    };
     let mut removed = BTreeSet::new();
+    let from = replayer.end();
     let batches = replay(&mut opened, &mut replayer, from, &mut removed)?;
     // What was begun to be deleted and given up is still there.
     let image = replayer.clone().finish()?.image;
     removed.retain(|id| image.topic_by_id(*id).is_none());
-    let is_blank = reading == Reading::WholeLog && batches <= 1;
-    let of_snapshot = match reading {
+    let is_blank = reading == Reading::WholeLog && broken.is_empty() && batches <= 1;
+    let snapshot = match reading {
         Reading::WholeLog => None,
-        Reading::Behind(id) | Reading::Instead(id) => Some(id.epoch),
+        Reading::Behind(id) | Reading::Instead(id) => Some(id),
     };
-    let last_epoch = opened.log.epochs().latest().max(of_snapshot);
-    Ok((dir, Metadata { opened, replayer, last_epoch, is_blank, removed }))
+    let epochs = broken.iter().map(|(id, _)| id.epoch).chain(snapshot.map(|id| id.epoch));
+    let last_epoch = opened.log.epochs().latest().max(epochs.max());
+    move_aside(&dir, &broken)?;
+    Ok((dir, Metadata { opened, replayer, last_epoch, is_blank, removed, snapshot, broken }))
+}
+
+/// Reads the newest snapshot that can be read and that the log reaches back to. One without a footer is broken too, but better
+/// than none: Kafka takes it.
+///
+/// # Errors
+///
+/// If there is none, what is wrong with the newest: it alone is a copy of what the log does not have any more.
+fn begin<D: Disk>(
+    dir: &LogDir<D>,
+    mut snapshots: BTreeSet<SnapshotId>,
+    ends: LogEnds,
+) -> Result<Begun, QueueOpenError> {
+    let (mut broken, mut cut_short, mut first) = (Vec::new(), None, None);
+    loop {
+        let (reading, id) = match (choose(snapshots.iter().copied(), ends), &first) {
+            (Ok(Reading::WholeLog), _) => {
+                return Ok(Begun { reading: Reading::WholeLog, replayer: Replayer::new(), broken });
+            }
+            (Ok(reading @ Reading::Behind(id)), _) | (Ok(reading @ Reading::Instead(id)), None) => (reading, id),
+            (Err(error), None) => return Err(error.into()),
+            // The log lacks what the broken one had.
+            (Ok(Reading::Instead(_)) | Err(_), Some(_)) => break,
+        };
+        match read_snapshot(dir, id)? {
+            Ok((replayer, Ending::Footer)) => return Ok(Begun { reading, replayer, broken }),
+            Ok((replayer, Ending::Missing)) => {
+                cut_short.get_or_insert(Begun { reading, replayer, broken: broken.clone() });
+                broken.push((id, SnapshotError::NoFooter));
+            }
+            Err(error) => broken.push((id, error)),
+        }
+        first = first.or_else(|| broken.first().cloned());
+        snapshots.remove(&id);
+        if matches!(reading, Reading::Instead(_)) {
+            break;
+        }
+    }
+    match (cut_short, first) {
+        (Some(begun), _) => Ok(begun),
+        (None, Some((id, error))) => Err(QueueOpenError::Snapshot { file: id.to_string(), error }),
+        (None, None) => Err(QueueOpenError::MetadataDamaged("there is nothing to begin with".to_owned())),
+    }
+}
+
+/// Gives broken snapshots names that nobody reads, once there is something in their place.
+fn move_aside<D: Disk>(dir: &LogDir<D>, broken: &[(SnapshotId, SnapshotError)]) -> Result<(), QueueOpenError> {
+    let path = DiskPath::root().entry(metadata_partition());
+    for (id, _) in broken {
+        dir.disk().rename(&path.entry(id), &path.entry(format!("{id}.unreadable")))?;
+    }
+    if !broken.is_empty() {
+        dir.disk().sync_dir(&path)?;
+    }
+    Ok(())
 }
 
 /// A directory that is not there is no damage, whatever was noted of it: there is no metadata, and what is there is adopted.
@@ -124,19 +192,22 @@ fn ends<D: Disk>(opened: &OpenedLog<D>) -> LogEnds {
     }
 }
 
-fn snapshots<D: Disk>(dir: &LogDir<D>) -> Result<Vec<SnapshotId>, QueueOpenError> {
+fn snapshots<D: Disk>(dir: &LogDir<D>) -> Result<BTreeSet<SnapshotId>, QueueOpenError> {
     let entries = match dir.disk().list(&DiskPath::root().entry(metadata_partition())) {
-        Err(error) if error.kind == DiskErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind == DiskErrorKind::NotFound => return Ok(BTreeSet::new()),
         listed => listed?,
     };
     Ok(entries.iter().filter_map(|entry| SnapshotId::parse(entry.name.to_str()?)).collect())
 }
 
-fn from_snapshot<D: Disk>(dir: &LogDir<D>, id: SnapshotId) -> Result<Replayer, QueueOpenError> {
+fn read_snapshot<D: Disk>(
+    dir: &LogDir<D>,
+    id: SnapshotId,
+) -> Result<Result<(Replayer, Ending), SnapshotError>, QueueOpenError> {
     let bytes = read_if_there(dir.disk(), &DiskPath::root().entry(metadata_partition()).entry(id))?.unwrap_or_default();
-    let image = Snapshot::parse(&Bytes::from(bytes)).and_then(|snapshot| snapshot.image());
-    let image = image.map_err(|error| QueueOpenError::Snapshot { file: id.to_string(), error })?;
-    Ok(Replayer::from_snapshot(image, id.end))
+    let read = Snapshot::parse(&Bytes::from(bytes));
+    let read = read.and_then(|snapshot| Ok((Replayer::from_snapshot(snapshot.image()?, id.end), snapshot.ending)));
+    Ok(read)
 }
 
 /// Replays the log from `from` on. Answers how many batches there are.

@@ -6,8 +6,8 @@
 //!
 //! - May use: the node, `disk`, `controller`.
 //! - Must not know: what the answers to the controller's questions are.
-//! - Always true: nothing that is unknown is removed or renamed, only what the metadata knows to be deleted; a directory that
-//!   is missing does not come back empty if it had records.
+//! - Always true: nothing that is unknown is removed or renamed, only what the metadata knows to be deleted, and a snapshot that
+//!   is broken while another says what it said; a directory that is missing does not come back empty if it had records.
 
 mod error;
 mod identity;
@@ -23,7 +23,7 @@ pub use missing::MissingMetadata;
 pub use report::OpeningReport;
 
 use crate::broker::{Broker, ControlRole, Input, SpaceConfig, settings};
-use crate::controller::{self, Candidate, Controller, Draw, Opened, Topic, Uuid};
+use crate::controller::{self, Candidate, Controller, Draw, Opened, SnapshotRules, Snapshots, Topic, Uuid};
 use crate::coordinator::CoordinatorConfig;
 use crate::disk::dirs::DirsError;
 use crate::disk::{Disk, LogDir, OpenedLog, Shutdown};
@@ -53,6 +53,7 @@ pub(crate) struct OpeningOptions {
     pub(crate) upkeep_interval_ms: u64,
     /// What a flush makes durable.
     pub(crate) flush_scope: FlushScope,
+    pub(crate) snapshots: SnapshotRules,
     pub(crate) take_over: TakeOver,
 }
 
@@ -116,11 +117,13 @@ pub(crate) fn open<D: Disk>(
     let identity = identity::identify(&dirs, said, metadata_dir)?;
     let (dir, metadata) = metadata::open(dirs.remove(metadata_dir), now)?;
     dirs.insert(metadata_dir, dir);
+    let snapshots = Snapshots::new(options.snapshots, metadata.snapshot);
     let node = start(dirs, &identity, &metadata, options)?;
     let mut report = OpeningReport {
         cluster_id: identity.cluster_id.clone(),
         node: identity.node,
         metadata: metadata.opened.report.clone(),
+        snapshots_unreadable: metadata.broken.clone(),
         partitions: Vec::new(),
         adopted: Vec::new(),
         not_adopted: Vec::new(),
@@ -136,6 +139,8 @@ pub(crate) fn open<D: Disk>(
     opening.host_metadata(metadata_dir, metadata, now)?;
     let places = opening.finish_removals(&removed, &mut report)?;
     let opening = Opening { places: &places, ..opening };
+    // Not before: a snapshot does not tell what is still to be removed.
+    node.give(Input::WriteSnapshots(Box::new(snapshots)));
     if is_blank {
         opening.adopt(now, &mut report)?;
     }

@@ -1,6 +1,6 @@
 //! What an opening has found.
 
-use crate::controller::AdoptRefusal;
+use crate::controller::{AdoptRefusal, SnapshotError, SnapshotId};
 use crate::disk::RecoveryReport;
 use crate::id::{BrokerId, TopicPartition};
 use crate::queue::node::NotOpened;
@@ -15,6 +15,9 @@ pub struct OpeningReport {
     pub node: BrokerId,
     /// The log of the metadata.
     pub metadata: RecoveryReport,
+    /// Snapshots of the metadata that could not be read, and why. An older one and the log behind it had all of it; these were
+    /// given names that end in `.unreadable`.
+    pub snapshots_unreadable: Vec<(SnapshotId, SnapshotError)>,
     /// The log of each partition that was opened, in order.
     pub partitions: Vec<RecoveryReport>,
     /// Partitions that the metadata did not know and has taken over: there was no metadata. How their topics were configured
@@ -36,7 +39,10 @@ impl OpeningReport {
     /// Whether all was as it was left: nothing lost, nothing corrupt, nothing refused.
     pub fn is_clean(&self) -> bool {
         let logs = self.metadata.is_clean() && self.partitions.iter().all(RecoveryReport::is_clean);
-        logs && self.failed.is_empty() && self.not_adopted.is_empty() && self.unknown.is_empty()
+        logs && self.snapshots_unreadable.is_empty()
+            && self.failed.is_empty()
+            && self.not_adopted.is_empty()
+            && self.unknown.is_empty()
     }
 }
 
@@ -45,6 +51,9 @@ impl fmt::Display for OpeningReport {
         write!(f, "node {} of cluster {}, {} partitions", self.node.get(), self.cluster_id, self.partitions.len())?;
         for report in std::iter::once(&self.metadata).chain(&self.partitions).filter(|report| !report.is_clean()) {
             write!(f, "\n{report}")?;
+        }
+        for (id, why) in &self.snapshots_unreadable {
+            write!(f, "\n{id}: not read, and moved aside: {why}")?;
         }
         for partition in &self.adopted {
             write!(f, "\n{partition}: taken over, for there was no metadata")?;
