@@ -5,7 +5,7 @@ use crate::broker::space::{Dropped, Space, SpaceConfig, Verdict};
 use crate::broker::{Broker, Output};
 use crate::id::{TopicName, TopicPartition};
 use crate::message::BoundReached;
-use crate::partition::PartitionSpace;
+use crate::partition::{Foreseen, PartitionSpace, Produce};
 use crate::time::Timestamp;
 
 /// How many segments go for one batch at most. Where that is not enough, its producer tries again.
@@ -44,20 +44,32 @@ impl Broker {
         self.space.note(partition, space);
     }
 
-    /// Sees to it that there is space for a batch of `bytes` bytes.
+    /// Sees to it that there is space for a batch, if it takes any: what is refused in any case, or is there already, has
+    /// nothing go. Where that is not known yet, for others are held in front of it, nothing goes either.
     pub(super) fn make_space(
         &mut self,
         date: Timestamp,
         partition: &TopicPartition,
-        bytes: u32,
+        produce: &Produce,
     ) -> Result<(), BoundReached> {
+        let bytes = produce.batch.batch().size();
         let mut drops = 0;
         while self.space.is_bounded() {
-            match self.space.decide(partition, bytes) {
-                Verdict::Admit => return Ok(()),
-                Verdict::Drop(giver, _) if drops < DROPS_MAX && self.drop_oldest(date, &giver) => drops += 1,
-                Verdict::Drop(_, reached) | Verdict::Refuse(reached) => return Err(reached),
+            let (giver, reached) = match self.space.decide(partition, bytes) {
+                Verdict::Admit => break,
+                Verdict::Drop(giver, reached) => (Some(giver), reached),
+                Verdict::Refuse(reached) => (None, reached),
+            };
+            match self.hosts.get(partition).map_or(Foreseen::Nothing, |host| host.foresee(produce)) {
+                Foreseen::Nothing => break,
+                Foreseen::Open => return Err(reached),
+                Foreseen::Append => {}
             }
+            let has_dropped = drops < DROPS_MAX && giver.is_some_and(|giver| self.drop_oldest(date, &giver));
+            if !has_dropped {
+                return Err(reached);
+            }
+            drops += 1;
         }
         Ok(())
     }

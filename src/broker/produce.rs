@@ -50,10 +50,7 @@ impl Broker {
                 expected_offset: part.expected_offset,
                 leader_epoch: None,
             };
-            let bytes = produce.batch.batch().size();
-            if let Err(reached) = self.make_space(date, &part.partition, bytes)
-                && !self.hosts.get(&part.partition).is_some_and(|host| host.has(&produce))
-            {
+            if let Err(reached) = self.make_space(date, &part.partition, &produce) {
                 self.refuse_produce(waiter, &part.partition, acks, errors::no_space(reached));
                 continue;
             }

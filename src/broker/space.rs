@@ -121,14 +121,17 @@ impl Space {
         self.check();
     }
 
-    /// What is to be done about a batch of `bytes` bytes for a partition. The bound of its topic comes first.
+    /// What is to be done about a batch of `bytes` bytes for a partition. The bound of its topic comes first; and nothing goes
+    /// for the one while the other refuses it all the same, by what surely goes for the first.
     pub(super) fn decide(&self, partition: &TopicPartition, bytes: u32) -> Verdict {
         let topic = partition.topic();
         let of_topic = self.config.topics.get(topic).map(|bound| (Some(topic), *bound, self.topics.get(topic)));
         let of_all = self.config.total.map(|bound| (None, bound, Some(&self.total)));
+        let (mut drop, mut goes) = (None, 0);
         for (topic, bound, share) in [of_topic, of_all].into_iter().flatten() {
             let (used, needed) = (share.map_or(0, |share| share.bytes), u64::from(bytes) + INDEX_GROWTH_MAX);
-            if used.saturating_add(needed) <= bound.bytes_max {
+            let over = used.saturating_add(needed).saturating_sub(bound.bytes_max);
+            if over <= goes {
                 continue;
             }
             let reached = BoundReached { topic: topic.cloned(), used, needed, bound };
@@ -136,13 +139,13 @@ impl Space {
             let stays = share.map_or(0, |share| share.bytes - share.givable);
             let may_fit = stays.saturating_add(needed) <= bound.bytes_max;
             let may_drop = bound.at_bound == AtSpaceBound::DropOldest && reached.may_ever_fit() && may_fit;
-            let giver = share.and_then(|share| share.givers.first()).filter(|_| may_drop);
-            return match giver {
-                Some((_, giver)) => Verdict::Drop(giver.clone(), reached),
-                None => Verdict::Refuse(reached),
+            let Some((_, giver)) = share.and_then(|share| share.givers.first()).filter(|_| may_drop) else {
+                return Verdict::Refuse(reached);
             };
+            goes = over;
+            drop.get_or_insert_with(|| Verdict::Drop(giver.clone(), reached));
         }
-        Verdict::Admit
+        drop.unwrap_or(Verdict::Admit)
     }
 
     /// A segment was dropped.
@@ -240,6 +243,26 @@ mod tests {
             space.note(&part(name), Some(PartitionSpace { bytes: 400, oldest: None }));
         }
         assert!(matches!(space.decide(&part("orders-0"), 100), Verdict::Refuse(_)), "nobody may give");
+    }
+
+    #[test]
+    fn nothing_goes_for_one_bound_while_the_other_refuses() {
+        let drops = |bytes_max| Some(bound(bytes_max, AtSpaceBound::DropOldest));
+        let refused = |space: &Space, topic: bool| match space.decide(&part("orders-1"), 100) {
+            Verdict::Refuse(reached) => assert_eq!(reached.topic.is_some(), topic, "{reached}"),
+            other @ (Verdict::Admit | Verdict::Drop(..)) => panic!("{other:?}"),
+        };
+        for policy in [AtSpaceBound::Fail, AtSpaceBound::Block] {
+            refused(&space(Some(bound(899, policy)), drops(500)), false);
+            refused(&space(drops(900), Some(bound(500, policy))), true);
+        }
+        // What goes for the topic makes space for all.
+        let all = space(Some(bound(900, AtSpaceBound::Fail)), drops(500));
+        assert!(matches!(all.decide(&part("orders-1"), 100), Verdict::Drop(giver, _) if giver == part("orders-0")));
+        // What is kept of the others leaves no space, whatever goes of the topic.
+        let mut all = space(drops(900), drops(500));
+        all.note(&part("bills-0"), Some(PartitionSpace { bytes: 800, oldest: None }));
+        refused(&all, false);
     }
 
     #[test]

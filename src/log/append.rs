@@ -309,7 +309,7 @@ impl Log {
         }
     }
 
-    fn check_health(&self) -> Result<(), AppendError> {
+    pub(super) fn check_health(&self) -> Result<(), AppendError> {
         match &self.health {
             Health::Good => Ok(()),
             Health::Stalled => Err(AppendError::Stalled),

@@ -27,6 +27,7 @@ mod indexes;
 mod mark;
 mod marker;
 mod op;
+mod preview;
 mod producers;
 mod read;
 mod recovered;

@@ -4,7 +4,7 @@ use crate::epoch::LeaderEpoch;
 use crate::log::{AppendDecision, AppendError, Appended, Health};
 use crate::offset::Offset;
 use crate::partition::produce_error::{ProduceError, Reached, Unfinished};
-use crate::partition::role::InSync;
+use crate::partition::role::{InSync, Leader};
 use crate::partition::room::Readiness;
 use crate::partition::waits::{Level, ProduceWait};
 use crate::partition::{Acks, Durability, Effect, Partition, StopReason, Waiter};
@@ -55,14 +55,20 @@ impl Partition {
         self.proceed(out);
     }
 
-    /// What is to become of a batch. Changes nothing.
-    fn decide_produce(&self, produce: &Produce) -> Result<AppendDecision, ProduceError> {
+    /// Whether this node leads, in the reign that the asker thinks, and enough replicas are there.
+    pub(super) fn check_leader(&self, produce: &Produce) -> Result<&Leader, ProduceError> {
         let leader = self.leader()?;
         leader.check_epoch(produce.leader_epoch)?;
         let in_sync = leader.in_sync(self.config.min_insync_replicas);
         if produce.acks == Acks::All && in_sync.committed < in_sync.needed {
             return Err(ProduceError::NotEnoughReplicas { in_sync: in_sync.committed, needed: in_sync.needed });
         }
+        Ok(leader)
+    }
+
+    /// What is to become of a batch. Changes nothing.
+    pub(super) fn decide_produce(&self, produce: &Produce) -> Result<AppendDecision, ProduceError> {
+        let leader = self.check_leader(produce)?;
         let log_end_offset = self.log.log_end_offset();
         let decision = self.log.decide_append(&produce.batch, leader.epoch(), self.config.markers);
         let at = match &decision {

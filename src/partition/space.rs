@@ -44,6 +44,20 @@ pub struct DroppedSegment {
     pub bytes: u64,
 }
 
+/// How many batches are looked at that are held in front of one.
+const HELD_FORESEEN_MAX: usize = 256;
+
+/// What would become of a batch.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Foreseen {
+    /// It would be appended.
+    Append,
+    /// Nothing: it is refused, or it is there already.
+    Nothing,
+    /// That depends on those that are held in front of it; most likely it is refused.
+    Open,
+}
+
 impl Partition {
     /// What the partition takes of its disk.
     pub fn space(&self) -> PartitionSpace {
@@ -70,12 +84,36 @@ impl Partition {
         Some(DroppedSegment { base_offset: segment.base_offset, next_offset: segment.next_offset, bytes })
     }
 
-    /// Whether the batch is one that the log has already, sent again: it takes no space.
-    pub fn has(&self, produce: &Produce) -> bool {
-        let epoch = self.leader_epoch();
-        epoch.is_some_and(|epoch| {
-            let decision = self.log.decide_append(&produce.batch, epoch, self.config.markers);
-            matches!(decision, Ok(AppendDecision::Duplicate(_)))
-        })
+    /// What would become of a batch if it came now. Changes nothing.
+    pub fn foresee(&self, produce: &Produce) -> Foreseen {
+        let decision = self.decide_produce(produce);
+        if self.held.is_empty() {
+            return if matches!(decision, Ok(AppendDecision::Append(_))) {
+                Foreseen::Append
+            } else {
+                Foreseen::Nothing
+            };
+        }
+        if matches!(decision, Ok(AppendDecision::Duplicate(_))) {
+            return Foreseen::Nothing;
+        }
+        if self.held.len() <= HELD_FORESEEN_MAX && self.appends_behind_held(produce) {
+            Foreseen::Append
+        } else {
+            Foreseen::Open
+        }
+    }
+
+    /// Whether the batch would be appended behind what is held, if the disk does what that waits for.
+    fn appends_behind_held(&self, produce: &Produce) -> bool {
+        let Ok(leader) = self.leader() else { return false };
+        let mut preview = self.log.preview(leader.epoch(), self.config.markers);
+        let mut appends = |produce: &Produce| {
+            self.check_leader(produce).is_ok() && preview.appends(&produce.batch, produce.expected_offset)
+        };
+        for held in self.held.iter() {
+            appends(held);
+        }
+        appends(produce)
     }
 }

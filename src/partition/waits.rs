@@ -125,6 +125,11 @@ impl Held {
         self.queue.insert(number, (date, produce));
     }
 
+    /// All, in their order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Produce> {
+        self.queue.values().map(|(_, produce)| produce)
+    }
+
     pub(super) fn get(&self, waiter: Waiter) -> Option<&Produce> {
         self.numbers.get(&waiter).and_then(|number| self.queue.get(number)).map(|(_, produce)| produce)
     }

@@ -139,6 +139,7 @@ impl QueueBuilder {
     /// retries are. With [`AtSpaceBound::DropOldest`] whole segments go, those first whose latest record is the oldest, and one
     /// that still grows only if there is no other: so let a topic's segments be much smaller than the bound. They go only once
     /// all of them is committed, and never of a topic that compacts what it has; until one may go, it is as with `Block`.
+    /// Nothing goes for a batch that is refused for another reason, the other bound included, or that is there already.
     /// [`Queue::disk_use`] counts what went. A consumer that stood there is told that its position is out of range, or goes on
     /// as it is configured.
     #[must_use]

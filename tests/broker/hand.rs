@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use ottla::broker::{
-    Body, Broker, ControlRole, DiskReport, DiskWish, Host, Input, Opening, Output, RequestId, SnapshotJob,
+    Body, Broker, ControlRole, DiskReport, DiskWish, Host, Input, Opening, Output, RequestId, SnapshotJob, SpaceConfig,
 };
 use ottla::controller::{AdoptRefusal, Adopted, Candidate, Controller, Draw, Replayer};
 use ottla::coordinator::{CoordinatorConfig, Skipped};
@@ -70,6 +70,16 @@ impl Hand {
     /// A node that leads these partitions, with all that its opening wants done.
     pub fn new(names: &[&str], config: LogConfig) -> Self {
         let mut hand = Self::of(Broker::new(), MemDisk::new());
+        for name in names {
+            hand.host(name, config.clone());
+        }
+        hand.work();
+        hand
+    }
+
+    /// The same, with bounds on what they may take.
+    pub fn bounded(names: &[&str], config: LogConfig, space: SpaceConfig) -> Self {
+        let mut hand = Self::of(Broker::new().bounded(space), MemDisk::new());
         for name in names {
             hand.host(name, config.clone());
         }
@@ -169,7 +179,8 @@ impl Hand {
                 Output::Load { waiter, partition, body } => self.loads.push_back((waiter, partition, body)),
                 Output::Skipped { partition, skipped } => self.skipped.push((partition, skipped)),
                 Output::Dropped { partition, segment } => {
-                    panic!("{partition}: {segment:?} was dropped without a bound")
+                    let is_bounded = *self.broker.bounds() != SpaceConfig::default();
+                    assert!(is_bounded, "{partition}: {segment:?} was dropped without a bound");
                 }
                 Output::NotHosted { partition, error } => panic!("{partition}: {error}"),
                 Output::Open(opening) => self.openings.push(*opening),

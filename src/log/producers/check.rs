@@ -41,6 +41,12 @@ impl<'a> Pending<'a> {
         }
     }
 
+    /// Whether one more batch, of this origin, may be appended; then it counts as appended.
+    pub(super) fn allows(&mut self, batch: &ProducerBatch, origin: Origin) -> bool {
+        self.origin = origin;
+        self.add(batch).is_ok()
+    }
+
     pub(super) fn into_change(self) -> ProducerChange {
         let Self { entries, opened, completed, end, .. } = self;
         ProducerChange { entries, opened, completed, end }

@@ -89,6 +89,19 @@ pub struct ProducerUndo {
     end: Offset,
 }
 
+/// The state as it would be behind the batches that were allowed so far.
+pub(crate) struct ProducerPreview<'a> {
+    state: &'a ProducerState,
+    pending: Pending<'a>,
+}
+
+impl ProducerPreview<'_> {
+    /// Whether the batch would be appended: one that is refused is not, nor is one that is there already.
+    pub(crate) fn appends(&mut self, batch: &ProducerBatch, origin: Origin) -> bool {
+        self.state.duplicate_of(batch, origin).is_none() && self.pending.allows(batch, origin)
+    }
+}
+
 impl ProducerState {
     /// A state that knows no producer, of a log that ends at `end`.
     pub fn new(end: Offset, unknown_producer: UnknownProducer) -> Self {
@@ -126,6 +139,11 @@ impl ProducerState {
             pending.add(&batch)?;
         }
         Ok(Verdict::Append(pending.into_change()))
+    }
+
+    /// Judges batches one by one that are to be appended each for itself. Changes nothing.
+    pub(crate) fn preview(&self, unknown_producer: UnknownProducer) -> ProducerPreview<'_> {
+        ProducerPreview { state: self, pending: Pending::new(self, Origin::Client, unknown_producer) }
     }
 
     /// The remembered batch of the same epoch and sequences. Only clients send again.
