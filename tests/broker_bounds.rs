@@ -136,3 +136,20 @@ fn behind_batches_that_wait_for_the_disk_one_is_judged_as_if_they_were_appended(
         assert_eq!(told(&mut hand, id), Ok(Offset::new(sequence as u64)));
     }
 }
+
+#[test]
+fn what_waits_for_the_disk_counts_with_its_places_in_the_indexes() {
+    let config = LogConfig { segment_bytes: 1 << 20, index_interval_bytes: 1, ..LogConfig::default() };
+    let mut hand = Hand::bounded(&["orders-0"], config, total(Fail));
+    // A disk that does nothing yet: all are held, since the first of a partition wants space in its file.
+    let (mut asked, mut refused) = (Vec::new(), Vec::new());
+    for sequence in 0..400 {
+        let id = ask(&mut hand, sized(sequence, 1));
+        if hand.answers.contains_key(&id) { refused.push(id) } else { asked.push(id) }
+    }
+    assert!(asked.len() > 50 && !refused.is_empty(), "{} are held", asked.len());
+    hand.work();
+    assert!(asked.into_iter().all(|id| told(&mut hand, id).is_ok()));
+    assert!(refused.into_iter().all(|id| told(&mut hand, id) == Err(ErrorCode::PolicyViolation)));
+    assert!(used(&hand, "orders-0") <= BOUND, "{}", used(&hand, "orders-0"));
+}

@@ -13,10 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::{TopicName, TopicPartition};
 use crate::message::{AtSpaceBound, BoundReached, SpaceBound};
-use crate::partition::{Oldest, PartitionSpace};
-
-/// What the index files of a segment may grow by with one batch: an entry of each, and the last one of a segment that ends.
-const INDEX_GROWTH_MAX: u64 = 8 + 12 + 34 + 12;
+use crate::partition::{INDEX_GROWTH_MAX, Oldest, PartitionSpace};
 
 /// The bounds of a node.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

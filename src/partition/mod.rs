@@ -38,7 +38,7 @@ pub use fetch::{EpochEnd, Fetch, Fetched, PartitionFetchError};
 pub use offsets::{ListOffsets, ListOffsetsError, ListedOffset, OffsetSpec, TimeSearch};
 pub use produce::Produce;
 pub use produce_error::{ProduceError, Reached, Unfinished};
-pub use space::{DroppedSegment, Foreseen, Growth, Oldest, PartitionSpace};
+pub use space::{DroppedSegment, Foreseen, Growth, INDEX_GROWTH_MAX, Oldest, PartitionSpace};
 pub use upkeep::{CompactError, DeleteRecordsError, DeleteTo};
 
 use flush_timer::FlushTimer;

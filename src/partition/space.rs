@@ -5,11 +5,14 @@ use crate::offset::Offset;
 use crate::partition::{Effect, Partition, Produce};
 use crate::time::Timestamp;
 
+/// What the index files of a segment may grow by with one batch: an entry of each, and the last one of a segment that ends.
+pub const INDEX_GROWTH_MAX: u64 = 8 + 12 + 34 + 12;
+
 /// What a partition takes of its disk.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct PartitionSpace {
     /// How many bytes segments and their index files have, or will have once all is written, those of batches that wait for
-    /// the disk included.
+    /// the disk included, with the most that their places in the indexes may take.
     pub bytes: u64,
     /// The oldest segment, if it may go.
     pub oldest: Option<Oldest>,
@@ -68,7 +71,8 @@ impl Partition {
             let has_date = oldest.max_timestamp.as_millis() >= 0;
             Oldest { growth, date: if has_date { oldest.max_timestamp } else { oldest.modified } }
         });
-        PartitionSpace { bytes: self.log.disk_bytes() + self.held.bytes(), oldest }
+        let held = self.held.bytes() + self.held.len() as u64 * INDEX_GROWTH_MAX;
+        PartitionSpace { bytes: self.log.disk_bytes() + held, oldest }
     }
 
     /// Lets go of the oldest segment, whoever has not read it; if it is the only one, a new one is begun. `None` if it must
