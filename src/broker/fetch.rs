@@ -140,11 +140,12 @@ impl Broker {
                 (Body::Batches(batches.clone()), u32::try_from(bytes).unwrap_or(u32::MAX))
             }
             ReadPlan::File(span) => {
-                let Some(facts) = self.span_facts(partition, span) else { return (Body::Nothing, 0) };
+                let Some(host) = self.hosts.get(partition) else { return (Body::Nothing, 0) };
+                let (topic_id, facts) = (host.facts().topic_id, host.log().span_facts(span));
                 // What is in a file is taken for as much as was asked for: who reads it will see.
                 let bytes = span.bytes_max.min(span.end - span.position.min(span.end));
                 let (partition, span) = (partition.clone(), *span);
-                (Body::File(Box::new(FileRead { partition, span, facts, isolation })), bytes)
+                (Body::File(Box::new(FileRead { partition, topic_id, span, facts, isolation })), bytes)
             }
         }
     }

@@ -318,6 +318,8 @@ pub enum Body {
 pub struct FileRead {
     /// From which partition.
     pub partition: TopicPartition,
+    /// Of which topic: it is not read from another of the same name that was made since.
+    pub topic_id: Option<TopicId>,
     /// From which place. If it turns out to hold nothing, [`Broker::fetch_behind`](super::Broker::fetch_behind) plans on; if
     /// it is not there any more, [`Broker::fetch_again`](super::Broker::fetch_again) plans again.
     pub span: Span,

@@ -45,7 +45,7 @@ use refuse::unknown_partition;
 use space::Space;
 
 use crate::controller::Image;
-use crate::id::TopicPartition;
+use crate::id::{TopicId, TopicPartition};
 use crate::log::{Span, SpanFacts};
 use crate::message::{ErrorCode, Fetched, Request, RequestError, Response, Trial};
 use crate::offset::Offset;
@@ -187,6 +187,11 @@ impl Broker {
         self.hosts.get(partition)
     }
 
+    /// The same, if it is still of this topic: what was planned in one is not looked for in the next of the same name.
+    pub fn partition_of(&self, partition: &TopicPartition, topic_id: Option<TopicId>) -> Option<&Partition> {
+        self.hosts.get(partition).filter(|host| host.facts().topic_id == topic_id)
+    }
+
     /// The partitions that this node holds.
     pub fn partitions(&self) -> impl Iterator<Item = &TopicPartition> {
         self.hosts.keys()
@@ -209,8 +214,8 @@ impl Broker {
     ///
     /// Those of [`fetch_again`](Self::fetch_again).
     pub fn fetch_behind(&self, read: &FileRead) -> Result<Option<Fetched<Body>>, RequestError> {
-        let FileRead { partition, span, isolation, .. } = read;
-        let host = self.hosts.get(partition).ok_or_else(|| unknown_partition(partition))?;
+        let FileRead { partition, topic_id, span, isolation, .. } = read;
+        let host = self.partition_of(partition, *topic_id).ok_or_else(|| unknown_partition(partition))?;
         let found = host.fetch_behind(span, *isolation).map_err(|error| errors::fetch(&error))?;
         Ok(found.map(|found| {
             let body = self.body(partition, &found, *isolation).0;
@@ -225,8 +230,8 @@ impl Broker {
     /// What was wanted lies in front of the log start by now, with both ends of the log; or the partition is not here any
     /// more.
     pub fn fetch_again(&self, read: &FileRead) -> Result<Fetched<Body>, RequestError> {
-        let FileRead { partition, span, isolation, .. } = read;
-        let host = self.hosts.get(partition).ok_or_else(|| unknown_partition(partition))?;
+        let FileRead { partition, topic_id, span, isolation, .. } = read;
+        let host = self.partition_of(partition, *topic_id).ok_or_else(|| unknown_partition(partition))?;
         let found = host.fetch_again(span, *isolation).map_err(|error| errors::fetch(&error))?;
         let body = self.body(partition, &found, *isolation).0;
         Ok(fetch::fetched(&found, body))
@@ -234,7 +239,7 @@ impl Broker {
 
     /// Plans a search again of which a file is gone; `None` if the partition is not here any more.
     pub fn search_again(&self, partition: &TopicPartition, search: &TimeSearch) -> Option<TimeSearch> {
-        Some(self.hosts.get(partition)?.search_again(search))
+        Some(self.partition_of(partition, search.topic_id)?.search_again(search))
     }
 
     fn on_request(&mut self, now: Instant, date: Timestamp, id: RequestId, request: Request<Checked>) {

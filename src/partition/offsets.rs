@@ -1,6 +1,7 @@
 //! Which offset stands at an end, or at a date.
 
 use crate::epoch::LeaderEpoch;
+use crate::id::TopicId;
 use crate::log::{Isolation, SegmentInfo, Span};
 use crate::offset::Offset;
 use crate::partition::{EpochError, Partition, StopReason};
@@ -52,6 +53,8 @@ pub enum ListedOffset {
 /// [`counts`](Self::counts) says counts.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct TimeSearch {
+    /// In which topic: another of the same name that is made later is not searched.
+    pub topic_id: Option<TopicId>,
     /// What is looked for.
     pub spec: OffsetSpec,
     /// What lies in front is not found.
@@ -150,6 +153,6 @@ impl Partition {
             is_readable && wanted.is_none_or(|wanted| segment.max_timestamp >= wanted)
         };
         let segments = self.log.segments().filter(may_have).collect();
-        TimeSearch { spec, log_start_offset, ceiling, segments }
+        TimeSearch { topic_id: self.facts.topic_id, spec, log_start_offset, ceiling, segments }
     }
 }

@@ -23,7 +23,7 @@ impl<D: Disk> Node<D> {
     }
 
     fn load_file(&self, waiter: Waiter, partition: &TopicPartition, read: &FileRead) -> Input {
-        let slot = self.core.lock().slots.get(partition).cloned();
+        let slot = self.core.lock().slot_of(partition, read.topic_id);
         match slot.and_then(|slot| slot.read(&read.span, &read.facts)) {
             Some(Ok(entries)) => Input::Loaded { waiter, entries, next: None },
             Some(Err(ReadFault::Corrupt { offset, .. })) => {
@@ -43,7 +43,7 @@ impl<D: Disk> Node<D> {
             return Input::LoadAgain { waiter };
         }
         // It may have taken its place just now.
-        let slot = self.core.lock().slots.get(partition).cloned();
+        let slot = self.core.lock().slot_of(partition, read.topic_id);
         match slot.and_then(|slot| slot.read(&read.span, &read.facts)) {
             Some(Err(again)) if is_missing(&again) && has_still(&self.core.lock()) == Some(true) => {
                 Input::NotLoaded { waiter, why: fault.to_string() }

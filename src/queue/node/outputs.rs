@@ -229,6 +229,12 @@ impl<D: Disk> Core<D> {
         }
     }
 
+    /// The files of a partition, if they are still those of this topic.
+    pub(super) fn slot_of(&self, partition: &TopicPartition, topic_id: Option<TopicId>) -> Option<Arc<Slot<D>>> {
+        self.broker.partition_of(partition, topic_id)?;
+        self.slots.get(partition).cloned()
+    }
+
     /// Whether a partition's name belongs to this topic now. Without metadata nobody says otherwise.
     pub(super) fn is_of(&self, partition: &TopicPartition, topic_id: TopicId) -> bool {
         let Some(image) = self.broker.image() else { return true };

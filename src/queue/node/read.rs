@@ -52,7 +52,7 @@ impl<D: Disk> Node<D> {
     }
 
     fn read_file(&self, read: &FileRead) -> Result<Result<Vec<Entry>, ReadFault>, RequestError> {
-        let slot = self.core.lock().slots.get(&read.partition).cloned();
+        let slot = self.core.lock().slot_of(&read.partition, read.topic_id);
         let found = slot.and_then(|slot| slot.read(&read.span, &read.facts));
         found.ok_or_else(|| gone(&read.partition))
     }

@@ -1,7 +1,7 @@
 //! Looking for a record by its date.
 
 use crate::disk::{Disk, ReadFault};
-use crate::id::TopicPartition;
+use crate::id::{TopicId, TopicPartition};
 use crate::log::Span;
 use crate::message::{ErrorCode, ListedOffset, RequestError};
 use crate::offset::Offset;
@@ -64,7 +64,7 @@ impl<D: Disk> Node<D> {
             let mut from = search.log_start_offset.max(segment.base_offset);
             while from < segment.next_offset.min(search.ceiling) && !best.is_final {
                 let span = search.span(segment, from, PIECE_BYTES);
-                let entries = match self.piece(partition, &span)? {
+                let entries = match self.piece(partition, search.topic_id, &span)? {
                     Ok(entries) => entries,
                     Err(fault) if is_missing(&fault) => return Ok(Search::Missing(span, fault)),
                     Err(fault) => return Err(unreadable(&fault)),
@@ -80,10 +80,15 @@ impl<D: Disk> Node<D> {
         Ok(Search::Done(best.found.filter(|found| search.counts(found.offset))))
     }
 
-    fn piece(&self, partition: &TopicPartition, span: &Span) -> Result<Result<Vec<Entry>, ReadFault>, RequestError> {
+    fn piece(
+        &self,
+        partition: &TopicPartition,
+        topic_id: Option<TopicId>,
+        span: &Span,
+    ) -> Result<Result<Vec<Entry>, ReadFault>, RequestError> {
         let (slot, facts) = {
             let core = self.core.lock();
-            (core.slots.get(partition).cloned(), core.broker.span_facts(partition, span))
+            (core.slot_of(partition, topic_id), core.broker.span_facts(partition, span))
         };
         let found = slot.zip(facts).and_then(|(slot, facts)| slot.read(span, &facts));
         found.ok_or_else(|| gone(partition))

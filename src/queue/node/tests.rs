@@ -7,8 +7,9 @@ use crate::broker::{Body, DiskReport, Input, SpaceConfig};
 use crate::disk::{Disk, DiskPath, MemDisk};
 use crate::id::TopicPartition;
 use crate::message::{
-    DeleteBefore, DeleteRecords, Detail, ErrorCode, Fetch, FetchPartition, Fetched, IsolationLevel, Request,
-    RequestError, Response, TopicConfig,
+    Acks, CreateTopics, DeleteBefore, DeleteRecords, DeleteTopics, Detail, Durability, ErrorCode, Fetch,
+    FetchPartition, Fetched, IsolationLevel, NewTopic, Produce, ProducePartition, Request, RequestError, Response,
+    TopicConfig, TopicRef, Trial,
 };
 use crate::offset::Offset;
 use crate::partition::{ListOffsets, ListedOffset, OffsetSpec, TimeSearch};
@@ -20,7 +21,7 @@ use crate::queue::node::slot::Job;
 use crate::queue::op_queue::Batch;
 use crate::queue::opening::{OpeningOptions, TakeOver, open};
 use crate::queue::producer::{ProducerConfig, Record};
-use crate::record::Entry;
+use crate::record::{BatchBuilder, Codec, Entry, NewRecord};
 use crate::time::Timestamp;
 
 const RECORDS: u64 = 6;
@@ -109,6 +110,43 @@ fn offsets(read: Result<Fetched<Vec<Entry>>, RequestError>) -> Vec<u64> {
 
 fn log_of(base: u64) -> DiskPath {
     DiskPath::root().entry(orders()).entry(format!("{base:020}.log"))
+}
+
+/// Deletes the topic, and makes another of the same name with as many records.
+fn make_anew(node: &Node<MemDisk>) {
+    let name = orders().topic().clone();
+    let delete = DeleteTopics { topics: vec![TopicRef::Name(name.clone())], timeout_ms: 0 };
+    assert!(matches!(ask(node, Request::DeleteTopics(delete)), Response::DeleteTopics(told) if told[0].result.is_ok()));
+    node.wait_for(|core| !core.slots.contains_key(&orders())).unwrap();
+    let config = TopicConfig::default().with_segment_bytes(1 << 20);
+    let topics = vec![NewTopic { config, ..NewTopic::new(name).partitions(1) }];
+    let create = CreateTopics { topics, timeout_ms: 0, trial: Trial::Do };
+    assert!(matches!(ask(node, Request::CreateTopics(create)), Response::CreateTopics(told) if told[0].result.is_ok()));
+    for _ in 0..RECORDS {
+        let mut batch = BatchBuilder::new(Codec::None);
+        batch.push(&NewRecord::new(Timestamp::from_millis(10), None, Some(&vec![b'y'; 900_000]))).unwrap();
+        let part = ProducePartition { partition: orders(), batch: batch.build().unwrap(), expected_offset: None };
+        let (acks, durability) = (Acks::All, Durability::Written);
+        let produce = Produce { acks, durability, timeout_ms: 30_000, partitions: vec![part] };
+        let Response::Produce(told) = ask(node, Request::Produce(produce)) else { panic!("another answer") };
+        told[0].result.as_ref().unwrap();
+    }
+}
+
+#[test]
+fn what_was_planned_in_a_topic_is_not_looked_for_in_the_next_of_its_name() {
+    let node = node_on(&MemDisk::new());
+    let read = [planned(&node, 0), planned(&node, 3)];
+    let search = [OffsetSpec::At(Timestamp::from_millis(0)), OffsetSpec::MaxTimestamp].map(|spec| search(&node, spec));
+    make_anew(&node);
+    for read in read {
+        let told = node.read(read).map(|read| read.body.len()).map_err(|error| error.code);
+        assert_eq!(told, Err(ErrorCode::UnknownTopicOrPartition));
+    }
+    for search in search {
+        let told = node.find(&orders(), &search).map_err(|error| error.code);
+        assert_eq!(told, Err(ErrorCode::UnknownTopicOrPartition));
+    }
 }
 
 #[test]
