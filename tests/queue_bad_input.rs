@@ -483,6 +483,34 @@ fn a_directory_that_has_the_metadata_and_is_missing_is_told_and_nothing_is_taken
 }
 
 #[test]
+fn one_directory_of_a_kafka_cluster_is_taken_over_with_the_partitions_that_it_has() {
+    let disk = MemDisk::new();
+    let queue = open(&disk);
+    queue.create_topic("orders", 4, TopicConfig::default()).unwrap();
+    works(&queue, "orders");
+    assert!(queue.close().is_clean());
+    let deleted = "orders-1.0123456789abcdef0123456789abcdef-delete/00000000000000000000.log";
+    let mut contents = disk.contents();
+    contents.retain(|path, _| !path.starts_with("__cluster_metadata") && !path.starts_with("orders-1/"));
+    contents.insert(deleted.to_owned(), Vec::new());
+    // A queue has had it, and a queue has all partitions: something is missing, and nothing was done.
+    let ours = MemDisk::from_contents(&contents);
+    let error = refusal(&[&ours]);
+    assert!(matches!(error, QueueOpenError::MetadataMissing(MissingMetadata::Hole { .. })), "{error}");
+    assert!(ours.contents().contains_key(deleted));
+    // Only a Kafka has had it: another node of the cluster has the others.
+    contents.retain(|path, _| !path.starts_with("ottla"));
+    let theirs = MemDisk::from_contents(&contents);
+    let error = refusal(&[&theirs, &MemDisk::new()]);
+    assert!(matches!(error, QueueOpenError::MetadataMissing(_)), "{error}");
+    assert!(theirs.contents().contains_key(deleted));
+    let queue = open(&theirs);
+    let report = queue.report();
+    assert_eq!((report.adopted.len(), report.deletions_finished), (3, 1), "{report}");
+    assert!(!theirs.contents().contains_key(deleted));
+}
+
+#[test]
 fn a_full_disk_fails_what_does_not_fit_and_all_goes_on_when_there_is_room() {
     let disk = MemDisk::new();
     let queue = with_topic(&disk);

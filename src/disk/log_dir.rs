@@ -105,6 +105,11 @@ impl<D: Disk> LogDir<D> {
         &self.disk
     }
 
+    /// Whether it has flushed marks: an ottla has had it before.
+    pub(crate) fn has_marks(&self) -> bool {
+        self.marks.is_there()
+    }
+
     /// Files at the root that could not be understood, with the reason; each counts as missing.
     pub fn unreadable(&self) -> &[String] {
         &self.unreadable

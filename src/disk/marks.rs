@@ -308,6 +308,11 @@ impl<D: Disk> MarkFile<D> {
         Ok(Self { disk, file, marks, named })
     }
 
+    /// Whether there is a file.
+    pub(crate) fn is_there(&self) -> bool {
+        self.file.is_some()
+    }
+
     /// What the file says.
     pub fn marks(&self) -> &Marks {
         &self.marks

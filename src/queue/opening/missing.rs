@@ -23,7 +23,8 @@ pub enum MissingMetadata {
         /// The number of the directory.
         dir: usize,
     },
-    /// A partition of a topic is not there, and a later one is: the directory that has it may have the metadata too.
+    /// A partition of a topic is not there, and a later one is: the directory that has it may have the metadata too. Of one
+    /// directory that no ottla has had, this says nothing: a node of a Kafka cluster has some of the partitions only.
     #[error("{missing} is not there, and partitions with greater numbers are")]
     Hole {
         /// The first that is missing.
@@ -55,7 +56,9 @@ pub(super) fn metadata_may_be_missing<D: Disk>(
         return Ok(None);
     }
     let new = || said.new_beside_old().map(|dir| MissingMetadata::NewDirectory { dir });
-    let hole = || numbers.iter().find_map(|(topic, numbers)| hole(topic, numbers));
+    // A queue has all partitions, and so has the one directory that it has.
+    let is_of_set = dirs.len() > 1 || dirs.iter().any(LogDir::has_marks);
+    let hole = || numbers.iter().find_map(|(topic, numbers)| hole(topic, numbers)).filter(|_| is_of_set);
     Ok(new().or_else(hole))
 }
 

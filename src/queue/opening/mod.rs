@@ -94,14 +94,6 @@ pub(crate) fn open<D: Disk>(
     if dirs.is_empty() {
         return Err(QueueOpenError::NoDirectory);
     }
-    let (mut deletions_finished, mut deletions_left) = (0, Vec::new());
-    for dir in &mut dirs {
-        match dir.finish_deletions() {
-            Ok(count) => deletions_finished += count,
-            // They are tried again at the next opening.
-            Err(error) => deletions_left.push(error.to_string()),
-        }
-    }
     let said = identity::read(&dirs)?;
     let metadata_dir = match metadata_dir(&dirs)? {
         Some(dir) => dir,
@@ -114,6 +106,15 @@ pub(crate) fn open<D: Disk>(
             0
         }
     };
+    // Not before it is known that these are to be opened.
+    let (mut deletions_finished, mut deletions_left) = (0, Vec::new());
+    for dir in &mut dirs {
+        match dir.finish_deletions() {
+            Ok(count) => deletions_finished += count,
+            // They are tried again at the next opening.
+            Err(error) => deletions_left.push(error.to_string()),
+        }
+    }
     let identity = identity::identify(&dirs, said, metadata_dir)?;
     let (dir, metadata) = metadata::open(dirs.remove(metadata_dir), now)?;
     dirs.insert(metadata_dir, dir);
