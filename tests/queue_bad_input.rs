@@ -549,7 +549,7 @@ fn a_queue_that_opens_on_a_full_disk_says_which_partitions_it_lacks_and_why() {
     assert!(report.to_string().contains("orders-0: not opened: the disk of "), "{report}");
     let text = refused(queue.offset(&part("orders-0"), OffsetSpec::Latest), ErrorCode::KafkaStorageError);
     assert!(text.contains("full"), "{text}");
-    // There is space for the producer to begin, and the partitions are not here until it is opened again.
+    // There is space for the producer to begin, and the partitions are not here until they are tried again.
     disk.set_capacity(None);
     let config = ProducerConfig::default().linger(Duration::ZERO).retries(0).delivery_timeout(LONG);
     let sent = queue.producer(config.durability(Durability::Written)).unwrap();
@@ -560,6 +560,77 @@ fn a_queue_that_opens_on_a_full_disk_says_which_partitions_it_lacks_and_why() {
     assert!(queue.report().failed.is_empty(), "{}", queue.report());
     works(&queue, "orders");
     works(&queue, "bills");
+}
+
+#[test]
+fn what_found_no_space_at_the_opening_is_served_once_there_is_some() {
+    let disk = killed();
+    disk.set_capacity(Some(0));
+    let queue = often(vec![disk.clone()]);
+    assert_eq!(queue.report().failed.len(), 3, "{}", queue.report());
+    // It is tried again and again meanwhile.
+    let hasty = ProducerConfig::default().linger(Duration::ZERO).delivery_timeout(Duration::from_millis(400));
+    let hasty = queue.producer(hasty.request_timeout(Duration::from_millis(200))).unwrap();
+    let error = hasty.send_and_wait(Record::to("orders").partition(0).value("x")).unwrap_err();
+    assert!(matches!(&error, SendAndWaitError::NotDelivered(_)), "{error}");
+    disk.set_capacity(None);
+    let patient = queue.producer(ProducerConfig::default().linger(Duration::ZERO).delivery_timeout(LONG)).unwrap();
+    for (topic, partition) in [("orders", 0), ("orders", 1), ("bills", 0)] {
+        patient.send_and_wait(Record::to(topic).partition(partition).value("there is space")).unwrap();
+    }
+    // What was there before is there, and in front of it.
+    let mut consumer = reader(&queue, "orders-0");
+    let mut values = Vec::new();
+    while values.len() < 2 {
+        let records = consumer.poll(LONG).unwrap();
+        values.extend(records.iter().map(|record| record.value().unwrap().to_vec()));
+    }
+    assert_eq!(values, [&b"works"[..], b"there is space"]);
+    let closed = queue.close();
+    assert!(closed.is_clean() && closed.partitions.len() == 4, "{closed}");
+    let queue = open(&disk);
+    assert!(queue.report().is_clean(), "{}", queue.report());
+    works(&queue, "orders");
+}
+
+#[test]
+fn a_log_that_found_no_space_at_the_opening_is_opened_once_there_is_some_and_others_work_meanwhile() {
+    let (first, second) = (MemDisk::new(), MemDisk::new());
+    let queue = Queue::builder().open_on(vec![first.clone(), second.clone()]).unwrap();
+    queue.create_topic("orders", 4, TopicConfig::default()).unwrap();
+    let sent = producer(&queue);
+    for partition in 0..4 {
+        sent.send_and_wait(Record::to("orders").partition(partition).value("x")).unwrap();
+    }
+    drop((sent, queue));
+    first.kill();
+    second.kill();
+    // What has to be written first: whose partition it is.
+    for path in second.contents().keys().filter(|path| path.ends_with("partition.metadata")) {
+        second.vanish(path).unwrap();
+    }
+    second.set_capacity(Some(0));
+    let queue = often(vec![first.clone(), second.clone()]);
+    let report = queue.report();
+    assert!(report.failed.len() == 2 && report.partitions.len() == 2, "{report}");
+    assert!(report.failed.iter().all(|(_, why)| matches!(why, NotOpened::DiskFull(_))), "{report}");
+    let patient = queue.producer(ProducerConfig::default().linger(Duration::ZERO).delivery_timeout(LONG)).unwrap();
+    let send = |partition: &TopicPartition| {
+        let placed = patient.send_and_wait(Record::to("orders").partition(partition.partition()).value("y")).unwrap();
+        assert_eq!(placed.offset, Some(Offset::new(1)), "{partition}");
+    };
+    report.partitions.iter().for_each(|opened| send(&opened.partition));
+    second.set_capacity(None);
+    report.failed.iter().for_each(|(partition, _)| send(partition));
+    let closed = queue.close();
+    assert!(closed.is_clean() && closed.partitions.len() == 5, "{closed}");
+    let queue = Queue::builder().open_on(vec![first, second]).unwrap();
+    assert!(queue.report().is_clean(), "{}", queue.report());
+}
+
+/// A queue that looks after what is to be done now and then all the time.
+fn often(disks: Vec<MemDisk>) -> Queue {
+    Queue::builder().upkeep_interval(Duration::from_millis(1)).open_on(disks).unwrap()
 }
 
 #[test]

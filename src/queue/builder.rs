@@ -86,7 +86,7 @@ impl QueueBuilder {
         Self { open_files_max: files.get(), ..self }
     }
 
-    /// How often retention is looked after: every 30 seconds by default.
+    /// How often retention is looked after, and what found no space when the queue was opened: every 30 seconds by default.
     #[must_use]
     pub fn upkeep_interval(self, interval: Duration) -> Self {
         Self { upkeep_interval: interval, ..self }

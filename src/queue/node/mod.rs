@@ -10,6 +10,7 @@
 //! - Always true: lock order is directory, then node, then lanes; no lock of the node is held during a call of the disk or
 //!   while somebody is told an answer.
 
+mod absent;
 mod ask;
 mod check_cache;
 mod checks;
@@ -52,6 +53,7 @@ use crate::queue::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use crate::queue::sync::{Condvar, Mutex};
 use crate::queue::telemetry;
 
+pub(crate) use absent::found;
 use check_cache::CheckCache;
 pub(crate) use clock::Clock;
 use ending::Alive;

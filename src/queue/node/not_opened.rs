@@ -10,7 +10,9 @@ use crate::offset::Offset;
 #[non_exhaustive]
 pub enum NotOpened {
     /// There is no space for what has to be written first: in its own directory, or for the metadata that says who leads it.
-    /// Make some, and open the queue again. Until then whoever asks for it is told that the disk is full.
+    /// Make some: it is tried again whenever retention is looked after
+    /// ([`QueueBuilder::upkeep_interval`](crate::queue::QueueBuilder::upkeep_interval)), and served from then on. Until then
+    /// whoever asks for it is told that the disk is full.
     #[error("{0}")]
     DiskFull(FullDisk),
     /// Its directory is none of those that were given.

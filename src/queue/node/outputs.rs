@@ -14,6 +14,7 @@ use crate::log::{self, Sync};
 use crate::message::{Detail, RequestError, Response};
 use crate::partition::{Reign, TimeSearch, Waiter};
 use crate::queue::client::{OnAnswer, Stopped};
+use crate::queue::node::absent::{Absent, OpenedAgain};
 use crate::queue::node::notes::Notes;
 use crate::queue::node::slot::{Job, Slot};
 use crate::queue::op_queue::{Item, Turn};
@@ -32,6 +33,12 @@ pub(crate) struct Core<D: Disk> {
     pub(super) led: Vec<(TopicPartition, Result<Reign, RequestError>)>,
     /// Whether the metadata has what it needs first.
     pub(super) started: Option<Result<(), RequestError>>,
+    /// Partitions that found no space, and are to be tried again.
+    pub(super) absent: BTreeMap<TopicPartition, Absent>,
+    /// Those of them that are open now, until it is said who leads them.
+    pub(super) opened_again: BTreeMap<TopicPartition, OpenedAgain<D>>,
+    /// A round of that is under way.
+    pub(super) is_trying_again: bool,
     /// What has come of the adoption; to be taken by whoever opens the node.
     pub(super) adopted: Option<AdoptionResult>,
     /// What became of partitions that were to be hosted and were not.
@@ -140,6 +147,10 @@ pub(super) enum Task<D: Disk> {
     Open(Box<Opening>),
     /// A partition whose files are to go.
     Delete(TopicPartition),
+    /// Partitions that found no space are to be tried again.
+    OpenAbsent,
+    /// One of them is open, and it is known who leads it.
+    HostAgain(TopicPartition, Box<OpenedAgain<D>>, Result<Reign, RequestError>),
     /// A snapshot of the metadata that is to be written.
     Snapshot(Box<SnapshotJob>),
     /// The node wants to be woken.
@@ -154,6 +165,9 @@ impl<D: Disk> Core<D> {
             askers: Askers::default(),
             led: Vec::new(),
             started: None,
+            absent: BTreeMap::new(),
+            opened_again: BTreeMap::new(),
+            is_trying_again: false,
             adopted: None,
             not_hosted: Vec::new(),
             changing: 0,
@@ -208,7 +222,13 @@ impl<D: Disk> Core<D> {
             }
             Output::Started(result) => self.started = Some(result),
             Output::Adopted { result, refused } => self.adopted = Some((result, refused)),
-            Output::Led { partition, result } => self.led.push((partition, result)),
+            Output::Led { partition, result } => match self.opened_again.remove(&partition) {
+                None => self.led.push((partition, result)),
+                Some(again) => {
+                    self.changing += 1;
+                    todo.tasks.push(Task::HostAgain(partition, Box::new(again), result));
+                }
+            },
             Output::Delete(partition) => {
                 self.changing += 1;
                 todo.tasks.push(Task::Delete(partition));

@@ -36,6 +36,11 @@ impl<D: Disk> Node<D> {
                 self.has_changed();
             }
             Task::Load { waiter, partition, body } => self.load(waiter, &partition, body),
+            Task::OpenAbsent => self.open_absent(),
+            Task::HostAgain(partition, again, led) => {
+                self.host_again(partition, *again, led);
+                self.has_changed();
+            }
             Task::Snapshot(job) => self.snapshot(&job),
             Task::Wake => self.give(Input::Wake),
         }
@@ -100,7 +105,7 @@ impl<D: Disk> Node<D> {
         opened.map(Some).map_err(|error| error.to_string())
     }
 
-    fn name_of(&self, dir: usize) -> String {
+    pub(super) fn name_of(&self, dir: usize) -> String {
         self.options.names.get(dir).cloned().unwrap_or_else(|| format!("directory {dir}"))
     }
 
@@ -116,7 +121,7 @@ impl<D: Disk> Node<D> {
         opened.map_err(|error| NotOpened::log(&error, partition, &self.name_of(dir)))
     }
 
-    fn open_log_in(
+    pub(super) fn open_log_in(
         &self,
         dir: &mut LogDir<D>,
         partition: &TopicPartition,
@@ -324,6 +329,18 @@ mod tests {
             PartitionFacts { partition, topic_id: Some(topic_id), broker: node.options.broker, found: Found::Whole };
         node.host(0, opened, facts, reign, config);
         assert!(directories(&disk).is_empty() && node.core.lock().slots.len() == 1);
+    }
+
+    #[test]
+    fn a_partition_that_found_no_space_is_not_made_when_its_topic_has_gone() {
+        let disk = MemDisk::new();
+        let node = open_node(&disk);
+        let topic_id = create(&node);
+        delete(&node);
+        node.try_again(0, TopicPartition::parse("orders-0").unwrap(), topic_id);
+        assert!(node.begins_round() && !node.begins_round(), "one at a time");
+        node.open_absent();
+        assert!(directories(&disk).is_empty() && !node.begins_round());
     }
 
     #[test]

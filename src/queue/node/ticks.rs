@@ -11,6 +11,7 @@ use crate::queue::alarm::{Alarm, Woken};
 use crate::queue::client::Clocked;
 use crate::queue::node::Node;
 use crate::queue::node::clock::Clock;
+use crate::queue::node::outputs::Task;
 use crate::queue::sync::thread;
 use crate::queue::telemetry;
 use crate::time::Instant;
@@ -105,6 +106,9 @@ impl<D: Disk> Node<D> {
             for dir in &self.dirs {
                 // It trails: what a power loss takes away is read again.
                 let _ = dir.lock().sync_marks();
+            }
+            if self.begins_round() {
+                self.pass_on(Task::OpenAbsent);
             }
         }
         for _ in 0..UPKEEP_STEP {

@@ -23,18 +23,18 @@ pub use missing::MissingMetadata;
 pub use report::OpeningReport;
 
 use crate::broker::{Broker, ControlRole, Input, SpaceConfig, settings};
-use crate::controller::{self, Candidate, Controller, Draw, Opened, SnapshotRules, Snapshots, Topic, Uuid};
+use crate::controller::{self, Candidate, Controller, Draw, SnapshotRules, Snapshots, Topic, Uuid};
 use crate::coordinator::CoordinatorConfig;
 use crate::disk::dirs::DirsError;
-use crate::disk::{Disk, LogDir, OpenedLog, Shutdown};
+use crate::disk::{Disk, LogDir, OpenedLog};
 use crate::epoch::LeaderEpoch;
 use crate::id::{TopicId, TopicPartition};
-use crate::log::{Log, LogConfig};
+use crate::log::LogConfig;
 use crate::message::TopicConfig;
 use crate::offset::Offset;
 use crate::partition::{Durability, Found, PartitionConfig, PartitionFacts, Reign};
 use crate::queue::builder::FlushScope;
-use crate::queue::node::{Node, NodeOptions, NotOpened};
+use crate::queue::node::{Node, NodeOptions, NotOpened, found};
 use crate::time::Timestamp;
 
 use identity::Identity;
@@ -306,13 +306,14 @@ impl<D: Disk> Opening<'_, D> {
                     report.partitions.push(one.opened.report.clone());
                     waiting.insert(wanted.partition, one);
                 }
-                Err(why) => self.fail(wanted.partition, why, report),
+                Err(why) => self.fail_for_now(wanted.dir, wanted.topic_id, wanted.partition, why, report),
             }
         }
         if waiting.is_empty() {
             return Ok(());
         }
-        let opened = waiting.iter().map(|(partition, one)| self.as_opened(partition, one)).collect();
+        let opened =
+            waiting.iter().map(|(partition, one)| self.node.as_opened(one.dir, partition, &one.opened)).collect();
         self.node.give(Input::Lead { opened, date: now });
         let count = waiting.len();
         let led = self.node.wait_for_some(|core| core.take_led(count)).map_err(QueueOpenError::Stopped)?;
@@ -320,13 +321,32 @@ impl<D: Disk> Opening<'_, D> {
             let Some(one) = waiting.remove(&partition) else { continue };
             match result {
                 Ok(reign) => self.host(&partition, one, reign),
-                Err(error) => self.fail(partition, NotOpened::not_led(error), report),
+                Err(error) => {
+                    let why = NotOpened::not_led(error);
+                    self.fail_for_now(one.dir, one.topic_id, partition, why, report);
+                }
             }
         }
         for (partition, why) in self.node.take_not_hosted() {
             self.fail(partition, NotOpened::Log(why), report);
         }
         Ok(())
+    }
+
+    /// A partition is not open; if it is for want of space, it is tried again later.
+    fn fail_for_now(
+        &self,
+        dir: usize,
+        topic_id: TopicId,
+        partition: TopicPartition,
+        why: NotOpened,
+        report: &mut OpeningReport,
+    ) {
+        let is_for_now = matches!(why, NotOpened::DiskFull(_));
+        self.fail(partition.clone(), why, report);
+        if is_for_now {
+            self.node.try_again(dir, partition, topic_id);
+        }
     }
 
     /// A partition is not open: it is reported, and told to whoever asks for it.
@@ -395,19 +415,6 @@ impl<D: Disk> Opening<'_, D> {
         Ok(Waiting { dir: *dir, opened, topic_id: *topic_id, config: *config })
     }
 
-    fn as_opened(&self, partition: &TopicPartition, one: &Waiting<D>) -> Opened {
-        Opened {
-            partition: partition.clone(),
-            directory: self.identity.directories[one.dir],
-            last_epoch: last_epoch(&one.opened.log),
-            shutdown: match found(one.opened.report.shutdown) {
-                Found::Whole => controller::Shutdown::Clean,
-                Found::Unsettled => controller::Shutdown::Unclean,
-            },
-            last_producer_id: one.opened.log.producers().entries().map(|(id, _)| id).max(),
-        }
-    }
-
     fn host(&self, partition: &TopicPartition, one: Waiting<D>, reign: Reign) {
         let facts = PartitionFacts {
             partition: partition.clone(),
@@ -426,12 +433,4 @@ struct Wanted {
     topic_id: TopicId,
     log: LogConfig,
     config: PartitionConfig,
-}
-
-fn last_epoch(log: &Log) -> Option<LeaderEpoch> {
-    log.epochs().latest()
-}
-
-fn found(shutdown: Shutdown) -> Found {
-    if matches!(shutdown, Shutdown::New | Shutdown::Clean) { Found::Whole } else { Found::Unsettled }
 }
