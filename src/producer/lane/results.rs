@@ -36,7 +36,7 @@ impl Lane {
     pub fn failed(&mut self, now: Instant, id: BatchId, batch: Batch, error: RequestError, out: &mut Vec<Outcome>) {
         let Some(index) = self.index_of(id) else { return };
         let verdict = self.judge(index, &batch, &error);
-        self.note_space(&error);
+        self.note_space(index, &error);
         let sent = &mut self.sent[index];
         sent.failures = sent.failures.saturating_add(1);
         sent.may_be_written |= !says_not_written(&error);
@@ -128,10 +128,13 @@ impl Lane {
         self.give_up(index, known, told.unwrap_or(SendError::Refused { error, known }), out);
     }
 
-    /// Notes whether the last answer was that there is no space.
-    fn note_space(&mut self, error: &RequestError) {
+    /// Notes whether there is no space, as the answer to a batch says. What is behind the first one of those on their way may
+    /// have failed because that did: only of the first it says anything if it speaks of something else.
+    fn note_space(&mut self, index: usize, error: &RequestError) {
         let is_space = matches!(error.detail, Detail::DiskFull(_) | Detail::SpaceBound(_));
-        self.no_space = is_space.then(|| error.detail.clone());
+        if is_space || index == 0 {
+            self.no_space = is_space.then(|| error.detail.clone());
+        }
     }
 
     /// What to do about the failure of a batch. Only the first one of those on their way can say that the broker expects
@@ -249,6 +252,19 @@ mod tests {
         send(&mut lane, now);
         lane.expire(now.after(100), &mut out);
         assert!(matches!(out[0].result, Err(SendError::Expired { known: Known::Unknown, .. })), "{out:?}");
+    }
+
+    #[test]
+    fn a_full_disk_is_told_also_if_what_stands_behind_was_refused_for_its_sequence() {
+        let (now, mut out) = (Instant::from_millis(0), Vec::new());
+        let config = AccumulatorConfig { linger_ms: 0, delivery_timeout_ms: 100, ..AccumulatorConfig::default() };
+        let mut lane = lane(config);
+        let (first, second) = (send(&mut lane, now), send(&mut lane, now));
+        lane.failed(now, first.id, first.batch, full(), &mut out);
+        let behind = RequestError::new(ErrorCode::OutOfOrderSequenceNumber);
+        lane.failed(now, second.id, second.batch, behind, &mut out);
+        lane.expire(now.after(100), &mut out);
+        assert_eq!(full_disks(&out), [Some(Known::NotWritten), Some(Known::NotWritten)]);
     }
 
     #[test]
