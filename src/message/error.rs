@@ -103,6 +103,11 @@ impl RequestError {
     pub const fn is_retriable(&self) -> bool {
         !matches!(self.detail, Detail::Poisoned) && self.code.is_retriable()
     }
+
+    /// Whether there was no space: on the disk, or at a bound.
+    pub const fn is_for_space(&self) -> bool {
+        matches!(self.detail, Detail::DiskFull(_) | Detail::SpaceBound(_))
+    }
 }
 
 /// A batch that breaks a rule of its topic (semantics 1.1).

@@ -131,7 +131,7 @@ impl Lane {
     /// Notes whether there is no space, as the answer to a batch says. What is behind the first one of those on their way may
     /// have failed because that did: only of the first it says anything if it speaks of something else.
     fn note_space(&mut self, index: usize, error: &RequestError) {
-        let is_space = matches!(error.detail, Detail::DiskFull(_) | Detail::SpaceBound(_));
+        let is_space = error.is_for_space();
         if is_space || index == 0 {
             self.no_space = is_space.then(|| error.detail.clone());
         }

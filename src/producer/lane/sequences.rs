@@ -1,7 +1,7 @@
 //! Sequences: given, given back, and begun anew under another epoch (semantics.md, section 14).
 
 use crate::epoch::{ProducerEpoch, Sequence};
-use crate::message::ProducerIdentity;
+use crate::message::{ProducerIdentity, RequestError};
 use crate::producer::lane::{Certainty, Lane};
 use crate::producer::outcome::{Known, Outcome, SendError};
 use crate::record::ProducerStamp;
@@ -10,7 +10,15 @@ impl Lane {
     /// Tells who writes. Nothing is sent before; who is known already stays.
     pub fn identify(&mut self, identity: ProducerIdentity) {
         if self.identity.is_none() {
+            self.no_space = None;
             self.begin_as(Some(identity));
+        }
+    }
+
+    /// Nobody says yet who writes. If that is for want of space, so is what is not delivered in time.
+    pub fn not_identified(&mut self, error: &RequestError) {
+        if self.needs_identity() {
+            self.no_space = error.is_for_space().then(|| error.detail.clone());
         }
     }
 

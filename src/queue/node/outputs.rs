@@ -240,12 +240,21 @@ impl<D: Disk> Core<D> {
 
     /// Says of each full disk which one it is, which the broker does not know.
     fn name_full_disks(&self, response: &mut Response<Body>) {
+        if let Response::InitProducerId(Err(error)) = response {
+            self.name_full_disk(error);
+        }
         let Response::Produce(answers) = response else { return };
         for answer in answers {
-            if let Err(RequestError { detail: Detail::DiskFull(disk), .. }) = &mut answer.result {
-                let known = self.slots.get(&disk.partition).map(|slot| slot.directory.clone());
-                disk.directory = known.or_else(|| disk.directory.take());
+            if let Err(error) = &mut answer.result {
+                self.name_full_disk(error);
             }
+        }
+    }
+
+    fn name_full_disk(&self, error: &mut RequestError) {
+        if let Detail::DiskFull(disk) = &mut error.detail {
+            let known = self.slots.get(&disk.partition).map(|slot| slot.directory.clone());
+            disk.directory = known.or_else(|| disk.directory.take());
         }
     }
 

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::broker::Body;
-use crate::message::{InitProducerId, ProducerIdentity, Request, Response};
+use crate::message::{ErrorCode, InitProducerId, ProducerIdentity, Request, RequestError, Response};
 use crate::queue::client::Stopped;
 use crate::queue::producer::shared::Shared;
 use crate::queue::sync::Mutex;
@@ -72,12 +72,18 @@ impl Shared {
         }
     }
 
-    fn on_identity(self: &Arc<Self>, answer: Option<ProducerIdentity>) {
+    fn on_identity(self: &Arc<Self>, answer: Result<ProducerIdentity, RequestError>) {
         let now = self.client.now();
-        let Some(identity) = answer else {
-            let again = now.after(self.config.gathering.retry_backoff_ms.max(1));
-            self.identity.0.lock().question = Question::Refused(again);
-            return self.client.hurry(again);
+        let identity = match answer {
+            Ok(identity) => identity,
+            Err(error) => {
+                let again = now.after(self.config.gathering.retry_backoff_ms.max(1));
+                self.identity.0.lock().question = Question::Refused(again);
+                for lane in self.all_lanes() {
+                    self.in_lane(&lane, now, |state| state.machine.not_identified(&error));
+                }
+                return self.client.hurry(again);
+            }
         };
         *self.identity.0.lock() = State { known: Some(identity), question: Question::None };
         for lane in self.all_lanes() {
@@ -95,8 +101,8 @@ impl Asking {
     fn answered(&mut self, answer: Result<Response<Body>, Stopped>) {
         let Some(shared) = self.shared.take() else { return };
         match answer {
-            Ok(Response::InitProducerId(Ok(identity))) => shared.on_identity(Some(identity)),
-            Ok(_) => shared.on_identity(None),
+            Ok(Response::InitProducerId(answer)) => shared.on_identity(answer),
+            Ok(_) => shared.on_identity(Err(ErrorCode::UnknownServerError.into())),
             Err(Stopped) => shared.stop(),
         }
     }
@@ -105,7 +111,7 @@ impl Asking {
 impl Drop for Asking {
     fn drop(&mut self) {
         if let Some(shared) = self.shared.take() {
-            shared.on_identity(None);
+            shared.on_identity(Err(ErrorCode::NetworkException.into()));
         }
     }
 }

@@ -9,8 +9,8 @@ use crate::broker::{Body, RequestId};
 use crate::epoch::ProducerEpoch;
 use crate::id::{ProducerId, TopicId, TopicName, TopicPartition};
 use crate::message::{
-    Answer, Detail, ErrorCode, Fetched, Produce, ProducePartition, Produced, ProducerIdentity, Request, RequestError,
-    Response, TopicConfig,
+    Answer, Detail, ErrorCode, Fetched, FullDisk, Produce, ProducePartition, Produced, ProducerIdentity, Request,
+    RequestError, Response, TopicConfig,
 };
 use crate::offset::Offset;
 use crate::queue::client::{Client, Clocked, OnAnswer, Stopped, TopicFacts};
@@ -27,6 +27,8 @@ pub(super) enum Fate {
     LoseAnswer,
     /// It is not done, and the answer says so.
     Refuse(ErrorCode),
+    /// The same, for the disk of the metadata is full.
+    Full,
     /// It is answered when it is let go.
     Hold,
     /// It is thrown away.
@@ -226,11 +228,18 @@ impl Client for HandNode {
             Fate::LoseAnswer => {
                 let _ = state.answer(request.clone());
                 drop(state);
-                on_answer(Ok(refusal(request, ErrorCode::RequestTimedOut)));
+                on_answer(Ok(refusal(request, &ErrorCode::RequestTimedOut.into())));
             }
             Fate::Refuse(code) => {
                 drop(state);
-                on_answer(Ok(refusal(request, code)));
+                on_answer(Ok(refusal(request, &code.into())));
+            }
+            Fate::Full => {
+                drop(state);
+                let partition = TopicPartition::parse("__cluster_metadata-0").unwrap();
+                let full = FullDisk { partition, directory: Some("disk 0".to_owned()) };
+                let error = RequestError::new(ErrorCode::KafkaStorageError).with(Detail::DiskFull(Box::new(full)));
+                on_answer(Ok(refusal(request, &error)));
             }
             Fate::Hold => state.held.push_back((request, on_answer)),
             Fate::Forget => {
@@ -320,13 +329,13 @@ impl State {
     }
 }
 
-fn refusal(request: Request, code: ErrorCode) -> Response<Body> {
+fn refusal(request: Request, error: &RequestError) -> Response<Body> {
     match request {
         Request::Produce(produce) => {
-            let refused = |part: ProducePartition| Answer::refused(part.partition, code.into());
+            let refused = |part: ProducePartition| Answer::refused(part.partition, error.clone());
             Response::Produce(produce.partitions.into_iter().map(refused).collect())
         }
-        Request::InitProducerId(_) => Response::InitProducerId(Err(code.into())),
+        Request::InitProducerId(_) => Response::InitProducerId(Err(error.clone())),
         other => unreachable!("no producer asks {other:?}"),
     }
 }

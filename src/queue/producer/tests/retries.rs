@@ -145,3 +145,26 @@ fn what_is_on_its_way_to_a_topic_that_is_gone_is_told_so_at_once() {
     let again = producer.send(Record::to("orders").value("b"));
     assert!(matches!(again, Err(SendFault::UnknownTopic { .. })));
 }
+
+#[test]
+fn a_producer_that_gets_no_id_for_the_disk_is_full_says_so_and_not_once_it_has_one() {
+    let node = HandNode::new(1);
+    node.otherwise(Fate::Full);
+    let timeouts = config().linger(Duration::ZERO).request_timeout(Duration::from_millis(500));
+    let producer = producer(&node, timeouts.delivery_timeout(Duration::from_millis(1000)));
+    let ticket = send(&producer, "a");
+    node.advance(500);
+    assert!(ticket.try_get().is_none() && node.seen().is_empty(), "it is asked again meanwhile");
+    node.advance(500);
+    let Err(SendError::DiskFull { disk, known: Known::NotWritten }) = told(&ticket) else {
+        panic!("{:?}", told(&ticket))
+    };
+    assert_eq!(disk.directory.as_deref(), Some("disk 0"));
+    // There is space for an id, and then nobody answers.
+    let ticket = send(&producer, "b");
+    node.advance(200);
+    node.next([Fate::Answer]);
+    node.otherwise(Fate::Hold);
+    node.advance(2000);
+    assert!(matches!(told(&ticket), Err(SendError::Expired { .. })), "{:?}", told(&ticket));
+}
