@@ -29,8 +29,10 @@ type Done<T> = Result<T, Box<dyn Error + Send + Sync>>;
 type Lines = BTreeMap<(u32, Offset), Vec<u8>>;
 
 const TOPIC: &str = "lines";
-/// How many records may be on their way: what is sent stays far below the producer's limit of memory, so no send waits for it.
+/// How many records may be on their way, and how many bytes they may have together, unless it is one alone: what is sent stays
+/// far below the producer's limit of memory, so no send waits for it.
 const UNDER_WAY_MAX: usize = 1000;
+const BYTES_UNDER_WAY_MAX: usize = 4 << 20;
 /// How long all of it may take.
 const LIMIT: Duration = Duration::from_secs(300);
 
@@ -72,13 +74,16 @@ fn open(path: PathBuf) -> Done<Queue> {
 
 /// Sends each line, and notes where it stands once it is on disk.
 async fn send(producer: Producer, lines: Vec<Vec<u8>>) -> Done<Lines> {
-    let (mut sent, mut under_way) = (Lines::new(), VecDeque::new());
+    let (mut sent, mut under_way) = (Lines::new(), VecDeque::<(SendTicket, Vec<u8>)>::new());
+    let mut bytes = 0;
     for line in lines {
-        if under_way.len() == UNDER_WAY_MAX
-            && let Some((ticket, line)) = under_way.pop_front()
+        while (under_way.len() == UNDER_WAY_MAX || bytes + line.len() > BYTES_UNDER_WAY_MAX)
+            && let Some((ticket, first)) = under_way.pop_front()
         {
-            note(&mut sent, ticket, line).await?;
+            bytes -= first.len();
+            note(&mut sent, ticket, first).await?;
         }
+        bytes += line.len();
         let first_word = line.split(|byte| *byte == b' ').next().unwrap_or_default();
         let ticket = producer.send(Record::to(TOPIC).key(first_word).value(line.as_slice()))?;
         under_way.push_back((ticket, line));

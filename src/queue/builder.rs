@@ -116,9 +116,9 @@ impl QueueBuilder {
         self
     }
 
-    /// Has the partitions taken over also where there is no metadata and something says that it is only missing
+    /// Has the partitions taken over, for this one opening, also where there is no metadata and something says that it is only missing
     /// ([`QueueOpenError::MetadataMissing`]). Their topics lose their settings, and those that are not in these directories are
-    /// lost. Where there is metadata this changes nothing.
+    /// lost. Where there is metadata, as there is from then on, this changes nothing.
     #[must_use]
     pub fn take_over(self) -> Self {
         Self { take_over: TakeOver::Confirmed, ..self }
@@ -136,7 +136,8 @@ impl QueueBuilder {
     ///
     /// With [`AtSpaceBound::Block`] and [`AtSpaceBound::Fail`] a producer is told
     /// [`SendError::SpaceBound`](crate::producer::SendError::SpaceBound), the former once its delivery timeout is over or its
-    /// retries are. With [`AtSpaceBound::DropOldest`] whole segments go, those first whose latest record is the oldest, and one
+    /// retries are; with [`Acks::None`](crate::message::Acks::None) nobody is told, and what is refused is lost, with either.
+    /// With [`AtSpaceBound::DropOldest`] whole segments go, those first whose latest record is the oldest, and one
     /// that still grows only if there is no other: so let a topic's segments be much smaller than the bound. They go only once
     /// all of them is committed, and never of a topic that compacts what it has; until one may go, it is as with `Block`.
     /// Nothing goes for a batch that is refused for another reason, the other bound included, or that is there already.

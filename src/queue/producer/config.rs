@@ -155,7 +155,8 @@ impl ProducerConfig {
     }
 
     /// `acks`: who must have a batch before it is acknowledged. With [`Acks::None`] nobody says what has become of it: a ticket
-    /// then tells that it was handed over, and nothing is sent twice.
+    /// then tells that it was handed over, and nothing is sent twice. What is refused is lost then, also at a bound on space,
+    /// whatever that says, and by a full disk: it is counted ([`Notes::refused`](crate::queue::Notes::refused)), and that is all.
     #[must_use]
     pub fn acks(self, acks: Acks) -> Self {
         Self { acks, ..self }

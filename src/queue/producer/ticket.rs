@@ -30,8 +30,8 @@ use crate::time::Timestamp;
 pub struct Placed {
     /// In which partition.
     pub partition: TopicPartition,
-    /// Where in it. `None` if it is there and nobody says where: with [`Acks::None`](crate::message::Acks::None), and where a
-    /// batch turns out to be there already, but too old for the node to know its place.
+    /// Where in it. `None` if nobody says where: where a batch turns out to be there already, but too old for the node to know
+    /// its place; and with [`Acks::None`](crate::message::Acks::None), where nobody says either whether it is there.
     pub offset: Option<Offset>,
     /// Its date: its own, or the one that its topic gave it.
     pub timestamp: Timestamp,
