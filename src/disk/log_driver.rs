@@ -20,9 +20,12 @@ use crate::disk::report::RecoveryReport;
 use crate::disk::sums::FileSum;
 use crate::disk::sync_job::SyncJob;
 use crate::disk::{Disk, DiskError, DiskErrorKind, DiskFile};
-use crate::log::{DiskOp, Effect, FileId, FileName, Log, OffsetIndexView, Remove, Span, SpanFacts, Sync};
+use crate::log::{
+    DiskOp, Effect, FileId, FileName, Log, OffsetIndexView, Remove, SegmentInfo, Span, SpanFacts, Sync, TimeIndexView,
+};
 use crate::offset::Offset;
 use crate::record::Entry;
+use crate::time::Timestamp;
 
 /// A log as an opening has left it, and who drives it.
 #[derive(Debug)]
@@ -149,6 +152,17 @@ impl<D: Disk> LogDriver<D> {
             (None, None) => return Ok(start),
         };
         Ok(if position < span.end { Hint { position, offset } } else { start })
+    }
+
+    /// What the time index of a sealed segment says: the last of its entries that is not behind this date.
+    pub(crate) fn time_lookup(
+        &mut self,
+        segment: &SegmentInfo,
+        wanted: Timestamp,
+    ) -> Result<(Timestamp, Offset), DiskError> {
+        let base = segment.base_offset;
+        let bytes = self.index_bytes(base, segment.files.time_index)?;
+        Ok(TimeIndexView::new(base, &bytes).map_or((Timestamp::NONE, base), |view| view.lookup(wanted)))
     }
 
     /// The bytes of a sealed segment's index; none if it is not there, since it is only a cache.

@@ -4,7 +4,7 @@ use crate::disk::log_file::LogFile;
 use crate::disk::reader::ReadFault;
 use crate::disk::{Disk, DiskError};
 use crate::epoch::LeaderEpoch;
-use crate::log::{AbortedTxn, Isolation, ReadError, ReadPlan, SegmentInfo, TimeIndexView};
+use crate::log::{AbortedTxn, Isolation, ReadError, ReadPlan, SegmentInfo};
 use crate::offset::Offset;
 use crate::record::{Entry, RecordError};
 use crate::time::Timestamp;
@@ -218,10 +218,7 @@ impl<D: Disk> LogFile<D> {
         let base = segment.base_offset;
         let (timestamp, offset) = match self.log.indexes_of(base) {
             Some(indexes) => indexes.time.lookup(wanted),
-            None => {
-                let bytes = self.driver.index_bytes(base, segment.files.time_index)?;
-                TimeIndexView::new(base, &bytes).map_or((Timestamp::NONE, base), |view| view.lookup(wanted))
-            }
+            None => self.driver.time_lookup(segment, wanted)?,
         };
         if !timestamp.is_some() || offset < self.log.log_start_offset() {
             return Ok(base);

@@ -2,7 +2,7 @@
 
 use crate::disk::{Disk, ReadFault};
 use crate::id::{TopicId, TopicPartition};
-use crate::log::Span;
+use crate::log::{SegmentInfo, Span};
 use crate::message::{ErrorCode, ListedOffset, RequestError};
 use crate::offset::Offset;
 use crate::partition::{OffsetSpec, TimeSearch};
@@ -10,6 +10,7 @@ use crate::queue::node::Node;
 use crate::queue::node::missing::{Missing, is_missing};
 use crate::queue::node::read::{gone, unreadable};
 use crate::record::{DecompressLimit, Entry};
+use crate::time::Timestamp;
 
 /// How many bytes of a segment are read at a time.
 const PIECE_BYTES: u32 = 1 << 20;
@@ -61,7 +62,7 @@ impl<D: Disk> Node<D> {
     fn find_in(&self, partition: &TopicPartition, search: &TimeSearch) -> Result<Search, RequestError> {
         let mut best = Best { search, found: None, is_final: false };
         for segment in &search.segments {
-            let mut from = search.log_start_offset.max(segment.base_offset);
+            let mut from = self.begin_of(partition, search, segment).max(search.log_start_offset);
             while from < segment.next_offset.min(search.ceiling) && !best.is_final {
                 let span = search.span(segment, from, PIECE_BYTES);
                 let entries = match self.piece(partition, search.topic_id, &span)? {
@@ -80,6 +81,41 @@ impl<D: Disk> Node<D> {
         Ok(Search::Done(best.found.filter(|found| search.counts(found.offset))))
     }
 
+    /// From where on a segment may have what is looked for, as its time index says, if the batch that it names bears that out:
+    /// an index is only a cache.
+    fn begin_of(&self, partition: &TopicPartition, search: &TimeSearch, segment: &SegmentInfo) -> Offset {
+        let wanted = match search.spec {
+            OffsetSpec::At(wanted) => wanted,
+            OffsetSpec::MaxTimestamp => latest_of(search),
+            OffsetSpec::Earliest | OffsetSpec::Latest => return segment.base_offset,
+        };
+        let named = self.time_lookup(partition, search.topic_id, segment, wanted).filter(|(date, _)| date.is_some());
+        let batch = named.and_then(|(date, offset)| {
+            let entries = self.piece(partition, search.topic_id, &search.span(segment, offset, 1)).ok()?.ok()?;
+            let first = entries.into_iter().next()?;
+            (first.last_offset() == offset && first.max_timestamp() == date).then_some(first)
+        });
+        batch.map_or(segment.base_offset, |batch| crate::log::base_of(&batch))
+    }
+
+    fn time_lookup(
+        &self,
+        partition: &TopicPartition,
+        topic_id: Option<TopicId>,
+        segment: &SegmentInfo,
+        wanted: Timestamp,
+    ) -> Option<(Timestamp, Offset)> {
+        let slot = {
+            let core = self.core.lock();
+            let log = core.broker.partition(partition)?.log();
+            if let Some(indexes) = log.indexes_of(segment.base_offset) {
+                return Some(indexes.time.lookup(wanted));
+            }
+            core.slot_of(partition, topic_id)?
+        };
+        slot.time_lookup(segment, wanted)?.ok()
+    }
+
     fn piece(
         &self,
         partition: &TopicPartition,
@@ -93,6 +129,11 @@ impl<D: Disk> Node<D> {
         let found = slot.zip(facts).and_then(|(slot, facts)| slot.read(span, &facts));
         found.ok_or_else(|| gone(partition))
     }
+}
+
+/// The latest date of all that is searched.
+fn latest_of(search: &TimeSearch) -> Timestamp {
+    search.segments.iter().map(|segment| segment.max_timestamp).max().unwrap_or(Timestamp::NONE)
 }
 
 impl Best<'_> {
@@ -113,7 +154,8 @@ impl Best<'_> {
             }
             let (offset, timestamp) = (record.offset, Some(record.timestamp));
             self.found = Some(ListedOffset { offset, timestamp, leader_epoch: entry.leader_epoch() });
-            self.is_final = matches!(self.search.spec, OffsetSpec::At(_));
+            let is_latest = record.timestamp >= latest_of(self.search);
+            self.is_final = is_latest || matches!(self.search.spec, OffsetSpec::At(_));
         }
         Ok(())
     }

@@ -10,13 +10,15 @@ use std::sync::Arc;
 use crate::broker::DiskReport;
 use crate::disk::{Disk, DiskError, DiskErrorKind, LogDir, LogDriver, ReadFault, SyncJob};
 use crate::id::TopicPartition;
-use crate::log::{DiskOp, FileId, FlushedMark, OpFailure, OpSeq, Remove, Span, SpanFacts, Sync};
+use crate::log::{DiskOp, FileId, FlushedMark, OpFailure, OpSeq, Remove, SegmentInfo, Span, SpanFacts, Sync};
+use crate::offset::Offset;
 use crate::queue::op_queue::{Batch, OpQueue};
 use crate::queue::sync::Mutex;
 use crate::queue::sync::atomic::AtomicBool;
 use crate::queue::sync::atomic::Ordering::SeqCst;
 use crate::queue::telemetry::OpenPartition;
 use crate::record::Entry;
+use crate::time::Timestamp;
 
 /// Something to be done to the files. The first two have their places in lane 1, the others wait for nothing there.
 #[derive(Debug)]
@@ -164,6 +166,15 @@ impl<D: Disk> Slot<D> {
     /// Reads what was planned. `None`: the partition is not here any more.
     pub(super) fn read(&self, span: &Span, facts: &SpanFacts) -> Option<Result<Vec<Entry>, ReadFault>> {
         Some(self.files.lock().driver.as_mut()?.read(span, facts))
+    }
+
+    /// What the time index of a sealed segment says. `None`: the partition is not here any more.
+    pub(super) fn time_lookup(
+        &self,
+        segment: &SegmentInfo,
+        wanted: Timestamp,
+    ) -> Option<Result<(Timestamp, Offset), DiskError>> {
+        Some(self.files.lock().driver.as_mut()?.time_lookup(segment, wanted))
     }
 
     /// How many bytes of buffers are in use that its files were read into.

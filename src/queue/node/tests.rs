@@ -32,12 +32,17 @@ fn orders() -> TopicPartition {
 
 /// A node with a partition of six records, one in each segment, of which none is in memory.
 fn node_on(disk: &MemDisk) -> Arc<Node<MemDisk>> {
+    node_with(disk, 900_000)
+}
+
+/// A node with a partition of six records of this size, each a batch, in segments of a mebibyte.
+fn node_with(disk: &MemDisk, value_bytes: usize) -> Arc<Node<MemDisk>> {
     let queue = QueueBuilder::default().open_on(vec![disk.clone()]).unwrap();
     let config = TopicConfig::default().with_segment_bytes(1 << 20);
     queue.create_topic("orders", 1, config).unwrap();
     let producer = queue.producer(ProducerConfig::default()).unwrap();
     for number in 1..=RECORDS {
-        let value = vec![b'x'; 900_000];
+        let value = vec![b'x'; value_bytes];
         let record = Record::to("orders").value(value.as_slice()).timestamp(Timestamp::from_millis(number as i64 * 10));
         drop(producer.send(record).unwrap());
         producer.flush().unwrap();
@@ -200,4 +205,33 @@ fn a_mark_is_not_told_as_noted_once_its_partition_is_broken_off() {
     slot.lanes.break_off();
     let broken_off = perform();
     assert!(broken_off.reports.is_empty() && broken_off.broken, "{broken_off:?}");
+}
+
+/// Of which a segment takes three.
+const THREE_IN_A_SEGMENT: usize = 300_000;
+
+#[test]
+fn a_search_by_date_does_not_read_what_the_time_index_says_lies_in_front() {
+    let disk = MemDisk::new();
+    let node = node_with(&disk, THREE_IN_A_SEGMENT);
+    for base in [0, 3] {
+        disk.corrupt(&log_of(base).to_string(), 1000, b"rot").unwrap();
+    }
+    let find = |spec| node.find(&orders(), &search(&node, spec));
+    let at = |millis| OffsetSpec::At(Timestamp::from_millis(millis));
+    let offset = |spec| find(spec).unwrap().map(|found| found.offset.get());
+    assert_eq!((offset(at(21)), offset(at(30)), offset(at(60))), (Some(2), Some(2), Some(5)));
+    assert_eq!((offset(OffsetSpec::MaxTimestamp), offset(at(61))), (Some(5), None));
+    assert!(find(at(10)).is_err() && find(at(40)).is_err(), "it lies there");
+}
+
+#[test]
+fn a_time_index_that_lies_costs_time_and_nothing_else() {
+    let disk = MemDisk::new();
+    let node = node_with(&disk, THREE_IN_A_SEGMENT);
+    let index = log_of(0).to_string().replace(".log", ".timeindex");
+    let lie: Vec<u8> = [[0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2], [0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 2]].concat();
+    disk.put(&index, lie).unwrap();
+    let found = |millis| node.find(&orders(), &search(&node, OffsetSpec::At(Timestamp::from_millis(millis)))).unwrap();
+    assert_eq!(found(11).unwrap().offset.get(), 1);
 }
