@@ -379,11 +379,14 @@ fn the_offsets_in_a_topic_that_was_deleted_during_the_load_are_forgotten_behind_
     hand.close(&there);
     hand.host(&there, compacted());
     let load = hand.loads.pop_front().unwrap();
+    let partition = offsets_of("g");
+    assert!(hand.broker.is_loading(&partition), "nothing may replace what is read");
     delete(&mut hand, "orders");
     create(&mut hand, "orders", 2);
     assert_eq!(all_of(&mut hand, "g"), Err(ErrorCode::CoordinatorLoadInProgress));
     hand.loads.push_front(load);
     hand.work();
+    assert!(!hand.broker.is_loading(&partition));
     assert_eq!(all_of(&mut hand, "g"), Ok(Vec::new()));
     assert_eq!(hand.broker.coordinator().groups(offsets_of("g").partition()).count(), 0);
 }

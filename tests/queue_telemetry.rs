@@ -101,8 +101,12 @@ fn on_the_page(prefix: &str) -> BTreeSet<String> {
 }
 
 fn set(queue: &Queue, key: &str, value: &str) {
+    set_of(queue, "orders", key, value);
+}
+
+fn set_of(queue: &Queue, topic: &str, key: &str, value: &str) {
     let change = ConfigChange { key: key.to_owned(), operation: ConfigOperation::Set(value.to_owned()) };
-    queue.alter_config("orders", vec![change]).unwrap();
+    queue.alter_config(topic, vec![change]).unwrap();
 }
 
 #[test]
@@ -136,6 +140,17 @@ fn every_name_of_the_page_is_told_and_no_other_and_the_numbers_add_up() {
     let dropped = queue.disk_use().topics[&topic].dropped;
     assert_eq!(told.of("ottla_dropped_segments_total"), dropped.segments as f64);
     assert_eq!(told.of("ottla_dropped_bytes_total"), dropped.bytes as f64);
+    // A topic that is compacted.
+    queue.create_topic("prices", 1, TopicConfig::default().with_min_cleanable_dirty_ratio(0.01)).unwrap();
+    for (key, value) in [("internal.segment.bytes", "4000"), ("cleanup.policy", "compact")] {
+        set_of(&queue, "prices", key, value);
+    }
+    let before = (0..10_000).find(|_| {
+        producer.send_and_wait(Record::to("prices").key("k").value(vec![b'x'; 1000])).unwrap();
+        told.of("ottla_compacted_bytes_total") > 0.0
+    });
+    assert!(before.is_some() && told.of("ottla_compactions_total") >= told.of("ottla_compaction_seconds"));
+    assert_eq!(told.of("ottla_compaction_errors_total"), 0.0);
     // A full disk.
     disk.set_capacity(Some(0));
     let hasty = queue.producer(ProducerConfig::default().linger(Duration::ZERO).retries(0)).unwrap();

@@ -296,6 +296,11 @@ impl Broker {
         self.load_from(now, partition, from);
     }
 
+    /// Whether what groups have committed in a partition is still being read.
+    pub fn is_loading(&self, partition: &TopicPartition) -> bool {
+        self.groups.loads.contains_key(partition)
+    }
+
     /// Has the next piece read.
     fn load_from(&mut self, now: Instant, partition: &TopicPartition, from: Offset) {
         let (Some(loading), Some(host)) = (self.groups.loads.get_mut(partition), self.hosts.get(partition)) else {

@@ -4,11 +4,12 @@ use crate::broker::snapshots::SnapshotJob;
 use crate::controller::{AdoptRefusal, Adopted, Found, Opened, Snapshots, Uuid};
 use crate::coordinator::Skipped;
 use crate::id::{TopicId, TopicPartition};
-use crate::log::{FileId, Isolation, Log, LogConfig, OpFailure, OpSeq, Span, SpanFacts, SyncId};
+use crate::log::{FileId, Isolation, Log, LogConfig, OpFailure, OpSeq, Replacement, Span, SpanFacts, SyncId};
 use crate::message::{ListedOffset, Request, RequestError, Response};
 use crate::offset::Offset;
 use crate::partition::{
-    DiskWish, DroppedSegment, LeadError, PartitionConfig, PartitionFacts, Reign, StopReason, TimeSearch, Waiter,
+    CompactError, DiskWish, DroppedSegment, LeadError, PartitionConfig, PartitionFacts, Reign, StopReason, TimeSearch,
+    Waiter,
 };
 use crate::record::{Batch, Checked, Entry};
 use crate::time::Timestamp;
@@ -88,6 +89,14 @@ pub enum Input {
         partition: TopicPartition,
         /// The time of day.
         date: Timestamp,
+    },
+    /// A segment was compacted: it is to take the place of those it was made of. [`Output::Replaced`] says what has become of
+    /// that, if the partition is here.
+    Replace {
+        /// Of which partition.
+        partition: TopicPartition,
+        /// The segment.
+        replacement: Box<Replacement>,
     },
     /// All that is appended to the partition so far is to be brought to disk.
     Flush(TopicPartition),
@@ -218,6 +227,13 @@ pub enum Output {
         /// Which one.
         segment: DroppedSegment,
     },
+    /// What has become of an [`Input::Replace`]: it comes with the outputs of that input.
+    Replaced {
+        /// Of which partition.
+        partition: TopicPartition,
+        /// Why the segment is to be thrown away, if it is.
+        result: Result<(), CompactError>,
+    },
     /// The partition could not be taken, and its log was dropped.
     NotHosted {
         /// Which one.
@@ -300,6 +316,8 @@ pub enum DiskReport {
     NotMarked,
     /// A mark could not be written, for another reason than that there is no space.
     MarkFailed(String),
+    /// Something that was begun beside the log can neither be ended nor undone, and why.
+    GaveUp(String),
 }
 
 /// What a fetch is answered with: the batches, or where they are.

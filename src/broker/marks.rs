@@ -100,6 +100,7 @@ impl Broker {
             | DiskReport::SyncFailed(..)
             | DiskReport::Reserved(..)
             | DiskReport::ReserveFailed(..)
+            | DiskReport::GaveUp(_)
             | DiskReport::MarkFailed(_) => return self.give_up_if_poisoned(partition),
         };
         for (waiter, log_start_offset) in self.marks.end(partition, ended) {

@@ -46,7 +46,7 @@ use space::Space;
 
 use crate::controller::Image;
 use crate::id::{TopicId, TopicPartition};
-use crate::log::{Span, SpanFacts};
+use crate::log::{Replacement, Span, SpanFacts};
 use crate::message::{ErrorCode, Fetched, Request, RequestError, Response, Trial};
 use crate::offset::Offset;
 use crate::partition::{Effect, Partition, StopReason, TimeSearch, Waiter};
@@ -141,6 +141,7 @@ impl Broker {
                 self.expire_offsets(now, &partition, date);
                 self.maybe_snapshot(now, &partition);
             }
+            Input::Replace { partition, replacement } => self.on_replace(partition, *replacement),
             Input::Flush(partition) => self.with_host(&partition, Partition::flush),
             Input::Start { date } => self.task(now, date, Job::Start),
             Input::Adopt { found, date } => self.task(now, date, Job::Adopt(found)),
@@ -332,6 +333,12 @@ impl Broker {
         self.on_released(partition);
     }
 
+    fn on_replace(&mut self, partition: TopicPartition, replacement: Replacement) {
+        let mut result = None;
+        self.with_host(&partition, |host, effects| result = Some(host.replace(replacement, effects)));
+        self.outputs.extend(result.map(|result| Output::Replaced { partition, result }));
+    }
+
     fn on_report(&mut self, partition: &TopicPartition, report: DiskReport) {
         self.with_host(partition, |host, effects| match &report {
             DiskReport::Done(last) => host.done(*last, effects),
@@ -341,6 +348,7 @@ impl Broker {
             DiskReport::Reserved(file, len) => host.reserved(*file, *len, effects),
             DiskReport::ReserveFailed(needed, why) => host.reserve_failed(*needed, why.clone(), effects),
             DiskReport::MarkFailed(why) => host.mark_failed(why, effects),
+            DiskReport::GaveUp(why) => host.give_up(why.clone(), effects),
             // The partition relies on no mark by itself: those who wait do.
             DiskReport::Marked | DiskReport::NotMarked => {}
         });

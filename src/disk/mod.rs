@@ -19,7 +19,7 @@
 //! - Always true: what is durable says so after a sync and not before; no byte of a file is served unchecked.
 
 mod block_sums;
-mod compact;
+pub(crate) mod compact;
 mod cut;
 mod delete_log;
 mod deleted;

@@ -163,6 +163,9 @@ pub enum DiskOp {
     },
     /// Puts a compacted segment, which stands under its names with `.swap`, in the place of others: removes the files
     /// of the segments it replaces, then renames its own. A crash in between is finished by the next opening.
+    ///
+    /// All that it is about is on disk, so it may also be performed ahead of ops that wait for space; it is reported in its
+    /// order all the same.
     Swap {
         /// The base of the compacted segment, which is that of the first one it replaces.
         base: Offset,

@@ -2,7 +2,7 @@
 
 use crate::log::Log;
 use crate::log::epochs::EpochCache;
-use crate::log::op::FileId;
+use crate::log::op::{FileId, OpSeq};
 use crate::log::segment::Segment;
 use crate::log::txn_index::AbortedTxn;
 use crate::offset::Offset;
@@ -146,8 +146,12 @@ impl Log {
     /// Whether a file that was planned in is about to take its place: it has its name once an op is done that is not
     /// reported yet.
     pub fn is_about_to_be_there(&self, span: &Span) -> bool {
-        let segment = self.segments.get(&span.segment).filter(|segment| segment.files.log == span.file);
-        segment.and_then(|segment| segment.last_op).is_some_and(|op| op > self.acknowledged.last_done())
+        self.has_still(span) && self.takes_place_with(span.segment).is_some()
+    }
+
+    /// The op with which the files of a compacted segment get their names, as long as it is not reported.
+    pub fn takes_place_with(&self, segment: Offset) -> Option<OpSeq> {
+        self.segments.get(&segment)?.last_op.filter(|op| *op > self.acknowledged.last_done())
     }
 
     /// The end of what a reader of this isolation sees.

@@ -61,6 +61,8 @@ pub struct TimeSearch {
     pub log_start_offset: Offset,
     /// What lies here or behind is not found.
     pub ceiling: Offset,
+    /// How far that was when it was planned.
+    pub isolation: Isolation,
     /// The segments that may have it, oldest first.
     pub segments: Vec<SegmentInfo>,
 }
@@ -127,7 +129,7 @@ impl Partition {
         }
         match query.spec {
             OffsetSpec::At(_) | OffsetSpec::MaxTimestamp => {
-                Ok(ListedOffset::Search(self.search(query.spec, self.log.ceiling(query.isolation))))
+                Ok(ListedOffset::Search(self.search(query.spec, query.isolation, self.log.ceiling(query.isolation))))
             }
             OffsetSpec::Earliest | OffsetSpec::Latest => {
                 let offset = match query.isolation {
@@ -140,12 +142,13 @@ impl Partition {
     }
 
     /// Plans a search again of which a segment is gone: retention or a compaction has been there since it was planned. The
-    /// asker sees as far as before.
+    /// asker sees as far as he may now: all that he might have seen before may have gone, because of what has come since.
     pub fn search_again(&self, search: &TimeSearch) -> TimeSearch {
-        self.search(search.spec, search.ceiling)
+        let ceiling = search.ceiling.max(self.log.ceiling(search.isolation));
+        self.search(search.spec, search.isolation, ceiling)
     }
 
-    fn search(&self, spec: OffsetSpec, ceiling: Offset) -> TimeSearch {
+    fn search(&self, spec: OffsetSpec, isolation: Isolation, ceiling: Offset) -> TimeSearch {
         let log_start_offset = self.log.log_start_offset();
         let wanted = if let OffsetSpec::At(wanted) = spec { Some(wanted) } else { None };
         let may_have = |segment: &SegmentInfo| {
@@ -153,6 +156,6 @@ impl Partition {
             is_readable && wanted.is_none_or(|wanted| segment.max_timestamp >= wanted)
         };
         let segments = self.log.segments().filter(may_have).collect();
-        TimeSearch { topic_id: self.facts.topic_id, spec, log_start_offset, ceiling, segments }
+        TimeSearch { topic_id: self.facts.topic_id, spec, log_start_offset, ceiling, isolation, segments }
     }
 }

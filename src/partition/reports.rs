@@ -43,6 +43,12 @@ impl Partition {
         self.end_if_poisoned(out);
     }
 
+    /// What the driver has begun beside the log can neither be ended nor undone, so the log is poisoned.
+    pub fn give_up(&mut self, why: String, out: &mut Vec<Effect>) {
+        self.log.give_up(why);
+        self.end_if_poisoned(out);
+    }
+
     /// Another replica has all up to `end`: as the topic's [`durability`](crate::partition::PartitionConfig::durability)
     /// wants it. What is no replica is not heard.
     pub fn acknowledged(&mut self, replica: BrokerId, end: Offset, out: &mut Vec<Effect>) {

@@ -56,6 +56,9 @@ pub enum CompactError {
     /// The log refused it.
     #[error(transparent)]
     Replace(#[from] ReplaceError),
+    /// The log waits for space: it would have to wait behind that for its place, and readers with it.
+    #[error("the log waits for space")]
+    Stalled,
     /// A write or a flush has failed earlier. Open the log again to go on.
     #[error("the log is poisoned: {why}")]
     Poisoned {
@@ -120,12 +123,22 @@ impl Partition {
     ///
     /// [`CompactError`]; then nothing has changed, and the output is to be thrown away.
     pub fn replace(&mut self, replacement: Replacement, out: &mut Vec<Effect>) -> Result<(), CompactError> {
-        if let Health::Poisoned { why } = self.log.health() {
-            return Err(CompactError::Poisoned { why: why.clone() });
+        match self.log.health() {
+            Health::Good => {}
+            Health::Stalled => return Err(CompactError::Stalled),
+            Health::Poisoned { why } => return Err(CompactError::Poisoned { why: why.clone() }),
         }
         self.removing(out, |log, out| log.replace(replacement, out).map(|()| (true, ())))?;
         self.proceed(out);
         Ok(())
+    }
+
+    /// Whether the segments below `to` may be read to be compacted: they are on disk, with all that an opening has found or
+    /// cut off, and the flushed mark names none of them. If not, it is so after a flush.
+    pub fn may_be_compacted(&self, to: Offset) -> bool {
+        let is_settled = !self.unsettled || self.log.is_settled();
+        let is_good = *self.log.health() == Health::Good && is_settled;
+        is_good && self.log.flushed() >= to && self.log.mark(Closing::Open).segment >= to
     }
 
     /// Forgets producers that have been idle for too long.

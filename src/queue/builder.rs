@@ -74,7 +74,8 @@ impl QueueBuilder {
         self
     }
 
-    /// How many threads flush, search and open files: 4 by default. One more keeps the time.
+    /// How many threads flush, search and open files: 4 by default. One more keeps the time, and one
+    /// compacts.
     #[must_use]
     pub fn threads(self, threads: NonZeroUsize) -> Self {
         Self { threads: threads.get(), ..self }
@@ -86,7 +87,8 @@ impl QueueBuilder {
         Self { open_files_max: files.get(), ..self }
     }
 
-    /// How often retention is looked after, and what found no space when the queue was opened: every 30 seconds by default.
+    /// How often retention is looked after, whether a compaction is due, and what found no space when the queue was opened:
+    /// every 30 seconds by default.
     #[must_use]
     pub fn upkeep_interval(self, interval: Duration) -> Self {
         Self { upkeep_interval: interval, ..self }

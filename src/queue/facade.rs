@@ -150,9 +150,12 @@ impl fmt::Display for CloseReport {
                 write!(f, "\n{partition}: not closed at offset {log_end_offset}, on disk up to {flushed}: {why}")?;
             }
         }
-        let Notes { deletions_failed, skipped, refused, snapshots_failed, unnamed } = &self.notes;
+        let Notes { deletions_failed, compactions_failed, skipped, refused, snapshots_failed, unnamed } = &self.notes;
         for (partition, why) in deletions_failed {
             write!(f, "\n{partition}: deleted, but its files are left: {why}")?;
+        }
+        for (partition, why) in compactions_failed {
+            write!(f, "\n{partition}: not compacted: {why}")?;
         }
         for (partition, skipped) in skipped {
             write!(f, "\n{partition}: committed offsets at offset {} cannot be read: {}", skipped.offset, skipped.why)?;

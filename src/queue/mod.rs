@@ -35,9 +35,19 @@
 //! A log directory of Kafka's, with its metadata or without, is opened like one's own: see [`OpeningReport`]. And a queue's
 //! directory is one that Kafka starts on: see [`when_one_machine_is_not_enough`].
 //!
+//! # What goes by itself
+//!
+//! Once in [an interval](QueueBuilder::upkeep_interval) a queue looks after each partition: segments go that their topic does
+//! not keep any longer (`retention.ms`, `retention.bytes`), and a partition of a topic whose `cleanup.policy` has `compact` is
+//! compacted once enough of it was not yet (`min.cleanable.dirty.ratio`) or some of it waits for too long
+//! (`max.compaction.lag.ms`). Then the latest record of each key is left, at its offset; one without a value, which says that
+//! the key is gone, goes itself after `delete.retention.ms`. The segment that grows is never compacted. One partition is
+//! compacted at a time, beside those who write and read; a close, a drop or a deletion does not wait for the rest of it.
+//! [`CloseReport::notes`] has what could not be compacted.
+//!
 //! # Threads
 //!
-//! A node has a thread that keeps the time and a few that flush, search and open files; whoever sends does the writing that
+//! A node has a thread that keeps the time, one that compacts, and a few that flush, search and open files; whoever sends does the writing that
 //! it causes, and whoever waits does some of the rest meanwhile. `sync` is the one door to locks and threads; `completion`,
 //! `permits`, `op_queue`, `pool` and `alarm` are small and generic, each with a model that runs it through every
 //! interleaving; `node` puts them around a [`Broker`](crate::broker::Broker); `opening` finds what there is.

@@ -61,6 +61,11 @@ pub(crate) fn looking_after(partition: &TopicPartition) -> Span {
     span!(DEBUG, "ottla.upkeep", partition = partition)
 }
 
+/// A partition is compacted.
+pub(crate) fn compacting(partition: &TopicPartition) -> Span {
+    span!(DEBUG, "ottla.compaction", partition = partition)
+}
+
 /// Measures how long something takes.
 pub(crate) struct Stopwatch {
     #[cfg(feature = "metrics")]
@@ -155,6 +160,14 @@ pub(crate) fn dropped(partition: &TopicPartition, bytes: u64) {
     let _ = partition;
     #[cfg(feature = "tracing")]
     tracing::warn!(name: "ottla.dropped", partition = %partition, bytes, "a segment went to make room");
+}
+
+/// A compaction has ended, and the partition is so many bytes smaller; or it has failed.
+pub(crate) fn compacted(since: &Stopwatch, gone: Option<u64>) {
+    count("ottla_compactions_total", 1);
+    count("ottla_compaction_errors_total", u64::from(gone.is_none()));
+    count("ottla_compacted_bytes_total", gone.unwrap_or(0));
+    since.note("ottla_compaction_seconds");
 }
 
 /// A partition that is open, until it is dropped.

@@ -2,7 +2,7 @@
 
 use ottla::epoch::LeaderEpoch;
 use ottla::log::{
-    self, Cleanup, DiskOp, Health, IndexFiles, Isolation, Log, LogConfig, MarkerRules, MaxTimestamp, OpFailure,
+    self, Cleanup, DiskOp, Health, IndexFiles, Isolation, Log, LogConfig, MarkerRules, MaxTimestamp, OpFailure, OpSeq,
     ReadError, RecoveredSegment, ReplaceError, Replacement, SegmentInfo, TxnIndex,
 };
 use ottla::offset::Offset;
@@ -632,7 +632,10 @@ fn a_compacted_segment_takes_its_place_behind_a_mark_that_does_not_need_the_old_
     assert!(mark.is_some() && mark < swap, "{:?}", node.out);
     node.settle();
     assert_eq!(node.partition.log().segments().count(), 3);
-    let again = node.partition.replace(replacement, &mut node.out);
+    let again = node.partition.replace(replacement.clone(), &mut node.out);
     assert_eq!(again, Err(CompactError::Replace(ReplaceError::Stale { segment: at(0) })));
     assert!(node.out.is_empty() && node.fetched(reader).is_none(), "who waits at the end does not notice");
+    // Behind what waits for space its place would have to wait too.
+    node.partition.failed(OpSeq(u64::MAX), OpFailure::NoSpace, &mut node.out);
+    assert_eq!(node.partition.replace(replacement, &mut node.out), Err(CompactError::Stalled));
 }

@@ -178,6 +178,7 @@ impl Hand {
                 Output::Find { waiter, partition, search } => self.searches.push((waiter, partition, search)),
                 Output::Load { waiter, partition, body } => self.loads.push_back((waiter, partition, body)),
                 Output::Skipped { partition, skipped } => self.skipped.push((partition, skipped)),
+                Output::Replaced { .. } => panic!("nothing is compacted here"),
                 Output::Dropped { partition, segment } => {
                     let is_bounded = *self.broker.bounds() != SpaceConfig::default();
                     assert!(is_bounded, "{partition}: {segment:?} was dropped without a bound");

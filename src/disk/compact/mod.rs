@@ -34,7 +34,7 @@ use crate::offset::Offset;
 use crate::record::Entry;
 use crate::time::Timestamp;
 
-use site::{Site, Unplaced};
+pub(crate) use site::{Site, Unplaced};
 
 /// What a compaction has done.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -82,6 +82,15 @@ pub enum CompactFault {
         /// What failed.
         why: String,
     },
+    /// The log waits for space. Later it may be compacted.
+    #[error("the log waits for space")]
+    Stalled,
+    /// What is to be compacted is not on disk yet, and did not come there soon.
+    #[error("what is to be compacted is not flushed")]
+    NotFlushed,
+    /// Whoever has the log wants it to end: the log is about to be closed or deleted.
+    #[error("the compaction was stopped")]
+    Stopped,
 }
 
 impl From<ReadFault> for CompactFault {
@@ -163,7 +172,7 @@ impl<D: Disk> Site for LogFile<D> {
 
     /// All that will be replaced must be on disk, and the flushed mark must not name a segment that goes. What an opening
     /// has cut off must be gone for good, or it could come back behind what is compacted.
-    fn settle(&mut self) -> Result<(), CompactFault> {
+    fn settle(&mut self, _to: Offset) -> Result<(), CompactFault> {
         self.run(Vec::new())?;
         if let Health::Poisoned { why } = self.log.health() {
             return Err(CompactFault::Poisoned { why: why.clone() });
@@ -176,6 +185,10 @@ impl<D: Disk> Site for LogFile<D> {
         Ok(())
     }
 
+    fn is_stopped(&self) -> bool {
+        false
+    }
+
     fn replace(&mut self, replacement: Replacement) -> Result<(), Unplaced> {
         let mut effects = Vec::new();
         self.log.replace(replacement, &mut effects).map_err(|refused| Unplaced::Refused(refused.into()))?;
@@ -185,6 +198,24 @@ impl<D: Disk> Site for LogFile<D> {
     fn give_up(&mut self, why: String) {
         self.log.give_up(why);
     }
+}
+
+/// What there is to compact at a site.
+///
+/// # Errors
+///
+/// The disk's.
+pub(crate) fn dirt<S: Site>(site: &mut S, now: Timestamp) -> Result<Dirt, DiskError> {
+    Compaction::of(site, now).dirt()
+}
+
+/// Compacts the log at a site if its cleanup policy says so and it is due.
+///
+/// # Errors
+///
+/// [`CompactFault`].
+pub(crate) fn compact_if_due<S: Site>(site: &mut S, now: Timestamp) -> Result<CompactionReport, CompactFault> {
+    Compaction::of(site, now).compact_when(When::Due)
 }
 
 /// One compaction of the log at a site.
@@ -242,8 +273,12 @@ impl<'a, S: Site> Compaction<'a, S> {
             }
             return Ok(CompactionReport::default());
         }
-        self.site.settle()?;
+        self.site.settle(dirt.first_uncleanable)?;
         self.clean(&dirt)
+    }
+
+    fn go_on(&self) -> Result<(), CompactFault> {
+        if self.site.is_stopped() { Err(CompactFault::Stopped) } else { Ok(()) }
     }
 
     fn note_cleaned(&mut self, to: Offset) -> Result<(), DiskError> {
@@ -335,6 +370,7 @@ impl<'a, S: Site> Compaction<'a, S> {
         let epochs = self.epochs()?;
         let mut batches = Batches::new(&handle.file, segment, self.witnesses(segment.base_offset, &epochs)?);
         while let Some((entry, _)) = batches.next()? {
+            self.go_on()?;
             if mapping.see(&entry)? == Room::Full {
                 // Other segments go by what is mapped, so it must be right.
                 batches.settle()?;
@@ -403,6 +439,7 @@ impl<'a, S: Site> Compaction<'a, S> {
             let epochs = self.epochs()?;
             let mut batches = Batches::new(&handle.file, segment, self.witnesses(segment.base_offset, &epochs)?);
             while let Some((entry, bytes)) = batches.next()? {
+                self.go_on()?;
                 let (filtered, aborted) = cleaning.filter.filter(&entry)?;
                 cleaning.report.bytes_before += bytes.len() as u64;
                 cleaning.report.records_before += count(&entry, limit)?;

@@ -4,10 +4,11 @@ use crate::disk::compact::CompactFault;
 use crate::disk::{Disk, DiskError, LogDir, LogDriver, OpenOptions};
 use crate::id::TopicPartition;
 use crate::log::{Log, Replacement};
+use crate::offset::Offset;
 
 /// What a compaction asks of the log it works on, and of its files. Nothing is kept from one question to the next, so there
 /// may be a lock around each: the reading and writing in between goes on without any.
-pub(super) trait Site {
+pub(crate) trait Site {
     /// The disk of the log's directory.
     type Disk: Disk;
 
@@ -32,8 +33,11 @@ pub(super) trait Site {
     /// Asks the log directory.
     fn with_dir<T>(&mut self, ask: impl FnOnce(&mut LogDir<Self::Disk>) -> T) -> T;
 
-    /// Sees to it that all sealed segments are on disk, and that the flushed mark names none of them.
-    fn settle(&mut self) -> Result<(), CompactFault>;
+    /// Sees to it that all segments below `to` are on disk, and that the flushed mark names none of them.
+    fn settle(&mut self, to: Offset) -> Result<(), CompactFault>;
+
+    /// Whether it is to end here; asked for each batch. What is begun is undone.
+    fn is_stopped(&self) -> bool;
 
     /// Has the log put a compacted segment in its place.
     fn replace(&mut self, replacement: Replacement) -> Result<(), Unplaced>;
@@ -44,7 +48,7 @@ pub(super) trait Site {
 
 /// Why a compacted segment is not in its place.
 #[derive(Debug)]
-pub(super) enum Unplaced {
+pub(crate) enum Unplaced {
     /// The log does not want it: it is to be thrown away.
     Refused(CompactFault),
     /// The log has it, and the disk failed to: the next opening goes on with it.

@@ -108,7 +108,7 @@ fn a_replacement_that_is_refused_leaves_no_file() {
     let mut log = two_sealed(&disk);
     let before = files(&disk);
     let dirt = log.dirt(NOW).unwrap();
-    log.settle().unwrap();
+    log.settle(dirt.first_uncleanable).unwrap();
     let (filter, end, _) = Compaction::of(&mut log, NOW).map_keys(&dirt).unwrap();
     let mut inputs: Vec<SegmentInfo> = log.log().segments().take(2).collect();
     let mut report = CompactionReport::default();

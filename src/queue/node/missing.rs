@@ -49,8 +49,12 @@ impl<D: Disk> Node<D> {
             let (Some(slot), Some(host)) = (core.slots.get(partition), core.broker.partition(partition)) else {
                 return true;
             };
-            let gets_on = *host.log().health() == Health::Good && !slot.lanes.is_broken() && !core.is_stopped;
-            !gets_on || !host.log().is_about_to_be_there(span)
+            let log = host.log();
+            // On a full disk too: it takes its place ahead of what waits for space.
+            let is_poisoned = matches!(log.health(), Health::Poisoned { .. });
+            let gets_on = !is_poisoned && !slot.lanes.is_broken() && !core.is_stopped;
+            let waits = log.takes_place_with(span.segment).is_some_and(|op| !slot.has_swapped(op));
+            !gets_on || !waits || !log.has_still(span)
         });
     }
 }

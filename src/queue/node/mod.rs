@@ -15,6 +15,7 @@ mod ask;
 mod check_cache;
 mod checks;
 mod clock;
+mod compaction;
 mod ending;
 mod errand;
 mod flush;
@@ -56,6 +57,7 @@ use crate::queue::telemetry;
 pub(crate) use absent::found;
 use check_cache::CheckCache;
 pub(crate) use clock::Clock;
+use compaction::Compactor;
 use ending::Alive;
 pub(crate) use ending::{ends, wait_for_an_end};
 use flush::Flushes;
@@ -74,6 +76,7 @@ pub(crate) struct Node<D: Disk> {
     dirs: Vec<Arc<Mutex<LogDir<D>>>>,
     clock: Clock,
     pool: Pool<Task<D>>,
+    compactor: Compactor,
     alarm: Arc<Alarm>,
     clocked: Mutex<Vec<Weak<dyn Clocked>>>,
     /// Whose lanes wait for space.
@@ -132,26 +135,14 @@ impl<D: Disk> Node<D> {
     /// The operating system's, if it has no threads to give.
     pub(crate) fn start(broker: Broker, dirs: Vec<LogDir<D>>, options: NodeOptions) -> io::Result<Arc<Self>> {
         let of_pool: Arc<OnceLock<Weak<Self>>> = Arc::default();
-        let pool = {
-            let (of_run, of_panic) = (Arc::clone(&of_pool), Arc::clone(&of_pool));
-            let node = |weak: &OnceLock<Weak<Self>>| weak.get().and_then(Weak::upgrade);
-            let run = move |task| {
-                if let Some(node) = node(&of_run) {
-                    node.run(task);
-                }
-            };
-            let on_panic = move |panic: Panic| {
-                if let Some(node) = node(&of_panic) {
-                    node.on_panic(&panic);
-                }
-            };
-            Pool::new(options.threads, "ottla-worker", run, on_panic)?
-        };
+        let pool = pool_of(&of_pool, options.threads, "ottla-worker", Self::run)?;
+        let compactor = pool_of(&of_pool, 1, "ottla-compactor", |node: &Self, _round| node.compact_round())?;
         let node = Arc::new(Self {
             core: Mutex::new(Core::new(broker)),
             dirs: dirs.into_iter().map(|dir| Arc::new(Mutex::new(dir))).collect(),
             clock: Clock::start(),
             pool,
+            compactor: Compactor::new(compactor),
             alarm: Arc::new(Alarm::new()),
             clocked: Mutex::new(Vec::new()),
             stalled: Mutex::new(Vec::new()),
@@ -326,4 +317,26 @@ impl<D: Disk> Node<D> {
     fn chance(&self) -> u64 {
         self.chances.fetch_add(0x9e37_79b9_7f4a_7c15, Relaxed)
     }
+}
+
+/// Threads that work for a node as long as it is there.
+fn pool_of<D: Disk, J: Send + 'static>(
+    node: &Arc<OnceLock<Weak<Node<D>>>>,
+    threads: usize,
+    name: &str,
+    run: impl Fn(&Node<D>, J) + Send + Sync + 'static,
+) -> io::Result<Pool<J>> {
+    let (of_run, of_panic) = (Arc::clone(node), Arc::clone(node));
+    let upgrade = |weak: &OnceLock<Weak<Node<D>>>| weak.get().and_then(Weak::upgrade);
+    let run = move |job| {
+        if let Some(node) = upgrade(&of_run) {
+            run(&node, job);
+        }
+    };
+    let on_panic = move |panic: Panic| {
+        if let Some(node) = upgrade(&of_panic) {
+            node.on_panic(&panic);
+        }
+    };
+    Pool::new(threads, name, run, on_panic)
 }

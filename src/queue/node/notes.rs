@@ -12,6 +12,8 @@ const NOTES_MAX: usize = 100;
 pub struct Notes {
     /// Partitions of deleted topics whose files could not be removed, and why. The next opening tries again.
     pub deletions_failed: Vec<(TopicPartition, String)>,
+    /// Partitions that could not be compacted when that was tried last, and why. Nothing of them is lost.
+    pub compactions_failed: Vec<(TopicPartition, String)>,
     /// What groups have committed and could not be read. There they begin again from what was committed before.
     pub skipped: Vec<(TopicPartition, Skipped)>,
     /// How many batches were refused whose senders wanted no answer.
@@ -19,7 +21,7 @@ pub struct Notes {
     /// Snapshots of the metadata that could not be written, and why. The metadata's log stays as it is meanwhile, and a later
     /// one is tried at the next upkeep.
     pub snapshots_failed: Vec<(SnapshotId, String)>,
-    /// How many more deletions or snapshots have failed, or records were skipped, than are named.
+    /// How many more deletions, compactions or snapshots have failed, or records were skipped, than are named.
     pub unnamed: u64,
 }
 
@@ -32,6 +34,20 @@ impl Notes {
     pub(super) fn deletion_failed(&mut self, partition: TopicPartition, why: String) {
         if self.deletions_failed.len() < NOTES_MAX {
             self.deletions_failed.push((partition, why));
+        } else {
+            self.unnamed = self.unnamed.saturating_add(1);
+        }
+    }
+
+    /// A partition was compacted, or needs it no more.
+    pub(super) fn compacted(&mut self, partition: &TopicPartition) {
+        self.compactions_failed.retain(|(failed, _)| failed != partition);
+    }
+
+    pub(super) fn compaction_failed(&mut self, partition: TopicPartition, why: String) {
+        self.compacted(&partition);
+        if self.compactions_failed.len() < NOTES_MAX {
+            self.compactions_failed.push((partition, why));
         } else {
             self.unnamed = self.unnamed.saturating_add(1);
         }

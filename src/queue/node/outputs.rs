@@ -4,6 +4,7 @@
 //!   its order is that in which it came out.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::broker::{Body, Broker, DiskReport, DiskWish, Input, Opening, Output, RequestId, SnapshotJob};
@@ -12,7 +13,7 @@ use crate::disk::Disk;
 use crate::id::{TopicId, TopicPartition};
 use crate::log::{self, Sync};
 use crate::message::{Detail, RequestError, Response};
-use crate::partition::{Reign, TimeSearch, Waiter};
+use crate::partition::{CompactError, Reign, TimeSearch, Waiter};
 use crate::queue::client::{OnAnswer, Stopped};
 use crate::queue::node::absent::{Absent, OpenedAgain};
 use crate::queue::node::notes::Notes;
@@ -45,6 +46,10 @@ pub(crate) struct Core<D: Disk> {
     pub(super) not_hosted: Vec<(TopicPartition, String)>,
     /// How many partitions are being made or removed.
     pub(super) changing: usize,
+    /// Which partition is being compacted.
+    pub(super) compacting: Option<TopicPartition>,
+    /// What has become of a compacted segment; to be taken by whoever has given it, under the same lock.
+    pub(super) replaced: Option<Result<(), CompactError>>,
     /// What nobody waits to be told.
     pub(super) notes: Notes,
     /// How many threads wait for something to change here.
@@ -103,6 +108,15 @@ pub(super) struct Todo<D: Disk> {
     pub(super) again: bool,
 }
 
+/// Whoever waits for an answer that is left in it is told that there will be none.
+impl<D: Disk> Drop for Todo<D> {
+    fn drop(&mut self) {
+        for answer in self.answers.drain(..) {
+            let _ = catch_unwind(AssertUnwindSafe(|| (answer.on_answer)(Err(Stopped))));
+        }
+    }
+}
+
 impl<D: Disk> Default for Todo<D> {
     fn default() -> Self {
         Self { answers: Vec::new(), turns: Vec::new(), tasks: Vec::new(), dropped: Vec::new(), again: false }
@@ -153,6 +167,8 @@ pub(super) enum Task<D: Disk> {
     HostAgain(TopicPartition, Box<OpenedAgain<D>>, Result<Reign, RequestError>),
     /// A snapshot of the metadata that is to be written.
     Snapshot(Box<SnapshotJob>),
+    /// What came out of the node where nothing of it was done.
+    Finish(Box<Todo<D>>),
     /// The node wants to be woken.
     Wake,
 }
@@ -171,6 +187,8 @@ impl<D: Disk> Core<D> {
             adopted: None,
             not_hosted: Vec::new(),
             changing: 0,
+            compacting: None,
+            replaced: None,
             notes: Notes::default(),
             watchers: 0,
             is_stopped: false,
@@ -215,6 +233,7 @@ impl<D: Disk> Core<D> {
             Output::Load { waiter, partition, body } => todo.tasks.push(Task::Load { waiter, partition, body }),
             Output::Skipped { partition, skipped } => self.notes.skip(partition, skipped),
             Output::Dropped { partition, segment } => todo.dropped.push((partition, segment.bytes)),
+            Output::Replaced { result, .. } => self.replaced = Some(result),
             Output::NotHosted { partition, error } => self.not_hosted.push((partition, error.to_string())),
             Output::Open(opening) => {
                 self.changing += 1;

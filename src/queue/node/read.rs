@@ -45,7 +45,14 @@ impl<D: Disk> Node<D> {
             return Ok(None);
         }
         self.wait_for_place(&read.partition, &read.span);
-        let again = self.core.lock().broker.fetch_again(read)?;
+        let again = {
+            let core = self.core.lock();
+            // Whoever asks again is told of the end, and of nothing else.
+            if core.is_stopped {
+                return Ok(None);
+            }
+            core.broker.fetch_again(read)?
+        };
         let file = read.span.file;
         let is_same = matches!(&again.body, Body::File(new) if new.span.file == file);
         if is_same && missing.is_lost(file) { Err(unreadable(fault)) } else { Ok(Some(again)) }

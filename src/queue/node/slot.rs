@@ -14,8 +14,8 @@ use crate::log::{DiskOp, FileId, FlushedMark, OpFailure, OpSeq, Remove, SegmentI
 use crate::offset::Offset;
 use crate::queue::op_queue::{Batch, OpQueue};
 use crate::queue::sync::Mutex;
-use crate::queue::sync::atomic::AtomicBool;
 use crate::queue::sync::atomic::Ordering::SeqCst;
+use crate::queue::sync::atomic::{AtomicBool, AtomicU64};
 use crate::queue::telemetry::OpenPartition;
 use crate::record::Entry;
 use crate::time::Timestamp;
@@ -24,7 +24,13 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub(super) enum Job {
     Op(OpSeq, DiskOp),
-    Reserve { file: FileId, needed: u32, wanted: u32 },
+    /// An op that was performed ahead of its turn.
+    Performed(OpSeq),
+    Reserve {
+        file: FileId,
+        needed: u32,
+        wanted: u32,
+    },
     Mark(Box<FlushedMark>),
     Remove(Remove),
 }
@@ -40,6 +46,12 @@ pub(super) struct Slot<D: Disk> {
     files: Mutex<Files<D>>,
     /// Somebody is about to note what is flushed.
     pub(super) is_mark_due: AtomicBool,
+    /// It is about to be closed or deleted: nothing is done beside its log any more.
+    pub(super) ends_compaction: AtomicBool,
+    /// It has a batch that cannot be compacted.
+    pub(super) is_uncleanable: AtomicBool,
+    /// The last op that gave a compacted segment its place.
+    swapped: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -72,6 +84,8 @@ pub(super) struct Performed {
     pub(super) left: VecDeque<Job>,
     /// Nothing may be performed any more.
     pub(super) broken: bool,
+    /// The last op among them that gave a compacted segment its place.
+    pub(super) swapped: Option<OpSeq>,
     /// Space was given back.
     pub(super) freed: bool,
 }
@@ -92,7 +106,17 @@ impl<D: Disk> Slot<D> {
         };
         // The lanes are broken off: nothing is performed out of order behind it. Whoever comes next sees the rest.
         let lanes = OpQueue::new(move || lost.store(true, SeqCst));
-        Self { partition, dir, directory, lanes, files: Mutex::new(files), is_mark_due: AtomicBool::new(false) }
+        Self {
+            partition,
+            dir,
+            directory,
+            lanes,
+            files: Mutex::new(files),
+            is_mark_due: AtomicBool::new(false),
+            ends_compaction: AtomicBool::new(false),
+            is_uncleanable: AtomicBool::new(false),
+            swapped: AtomicU64::new(0),
+        }
     }
 
     /// Does what a turn has taken; `settle` writes a mark into both of its copies.
@@ -123,12 +147,15 @@ impl<D: Disk> Slot<D> {
                     }
                 },
                 Job::Remove(remove) => removals.push(remove),
-                Job::Op(..) | Job::Reserve { .. } => {}
+                Job::Op(..) | Job::Performed(_) | Job::Reserve { .. } => {}
             }
         }
         let mut files = self.files.lock();
         files.removals.append(&mut removals);
         files.perform_ordered(batch.ordered, &mut performed);
+        if let Some(OpSeq(swapped)) = performed.swapped {
+            self.swapped.fetch_max(swapped, SeqCst);
+        }
         if !performed.broken {
             files.remove_what_may_go(&mut performed);
         }
@@ -182,6 +209,16 @@ impl<D: Disk> Slot<D> {
         self.files.lock().driver.as_ref().map_or(0, |driver| driver.live_bytes() as u64)
     }
 
+    /// Whether a compacted segment has the place that `op` gives it, also if that is not reported yet.
+    pub(super) fn has_swapped(&self, op: OpSeq) -> bool {
+        self.swapped.load(SeqCst) >= op.0
+    }
+
+    /// Asks for handles and what is known of files. `None`: the partition is not here any more.
+    pub(super) fn with_driver<T>(&self, ask: impl FnOnce(&mut LogDriver<D>) -> T) -> Option<T> {
+        self.files.lock().driver.as_mut().map(ask)
+    }
+
     /// Lets go of the files; nothing is performed any more.
     pub(super) fn take_driver(&self) -> Option<LogDriver<D>> {
         self.lanes.break_off();
@@ -190,6 +227,13 @@ impl<D: Disk> Slot<D> {
             (files.driver.take(), files.counted.take())
         };
         driver
+    }
+}
+
+impl Performed {
+    fn has_swapped(&mut self, op: OpSeq) {
+        self.swapped = Some(op);
+        self.freed = true;
     }
 }
 
@@ -204,18 +248,26 @@ impl<D: Disk> Files<D> {
                     Ok(()) => {
                         self.done = seq;
                         done = Some(seq);
+                        if let DiskOp::Swap { .. } = op {
+                            performed.has_swapped(seq);
+                        }
                     }
                     Err(error) => {
                         performed.reports.extend(done.take().map(DiskReport::Done));
                         performed.reports.push(DiskReport::Failed(seq, failure(&error)));
                         if error.kind == DiskErrorKind::NoSpace {
                             performed.left = std::iter::once(Job::Op(seq, op)).chain(rest).collect();
+                            self.swap_ahead(performed);
                         } else {
                             performed.broken = true;
                         }
                         return;
                     }
                 },
+                Job::Performed(seq) => {
+                    self.done = seq;
+                    done = Some(seq);
+                }
                 Job::Reserve { file, needed, wanted } => {
                     performed.reports.extend(done.take().map(DiskReport::Done));
                     performed.reports.push(match driver.reserve(file, needed, wanted) {
@@ -227,6 +279,34 @@ impl<D: Disk> Files<D> {
             }
         }
         performed.reports.extend(done.map(DiskReport::Done));
+    }
+
+    /// Gives compacted segments their place, ahead of what waits for space: they need none, they give some back, and readers
+    /// find them nowhere else.
+    fn swap_ahead(&mut self, performed: &mut Performed) {
+        let Some(driver) = self.driver.as_mut() else { return };
+        let mut swapped = None;
+        for job in &mut performed.left {
+            let Job::Op(seq, op @ DiskOp::Swap { .. }) = job else { continue };
+            let seq = *seq;
+            match driver.perform(op) {
+                Ok(()) => {
+                    swapped = Some(seq);
+                    *job = Job::Performed(seq);
+                }
+                Err(error) => {
+                    // Without space it is tried again in its order.
+                    if error.kind != DiskErrorKind::NoSpace {
+                        performed.reports.push(DiskReport::Failed(seq, failure(&error)));
+                        performed.broken = true;
+                    }
+                    break;
+                }
+            }
+        }
+        if let Some(seq) = swapped {
+            performed.has_swapped(seq);
+        }
     }
 
     /// Removes what no op that is still to come names. A file that cannot be removed stays: the next opening finds it.

@@ -32,6 +32,7 @@ impl<D: Disk> Node<D> {
     pub(crate) fn close(&self, last: &TopicPartition) -> Vec<Closed> {
         let _closer = self.closing.lock();
         self.refuse_all();
+        self.compactor.close();
         // What is being made is closed too, and what is being removed is not.
         let _ = self.wait_for(|core| core.changing == 0);
         let names: Vec<TopicPartition> = self.core.lock().slots.keys().filter(|name| *name != last).cloned().collect();
@@ -51,6 +52,7 @@ impl<D: Disk> Node<D> {
     pub(crate) fn stop(&self) {
         self.refuse_all();
         self.alarm.close();
+        self.compactor.abandon();
         self.pool.abandon();
     }
 
@@ -62,6 +64,7 @@ impl<D: Disk> Node<D> {
     }
 
     fn refuse_all(&self) {
+        self.compactor.end();
         let waiting = {
             let mut core = self.core.lock();
             core.is_stopped = true;
@@ -90,6 +93,8 @@ impl<D: Disk> Node<D> {
     /// during this.
     fn close_one(&self, partition: &TopicPartition) -> Option<Closed> {
         let slot = self.core.lock().slots.remove(partition)?;
+        // One that the end of the node has left to itself.
+        self.end_compaction(&slot);
         let driver = slot.take_driver();
         let mut dir = slot.dir.lock();
         let core = self.core.lock();

@@ -42,6 +42,7 @@ impl<D: Disk> Node<D> {
                 self.has_changed();
             }
             Task::Snapshot(job) => self.snapshot(&job),
+            Task::Finish(todo) => self.finish(*todo),
             Task::Wake => self.give(Input::Wake),
         }
     }
@@ -216,6 +217,7 @@ impl<D: Disk> Node<D> {
         let slot = self.core.lock().slots.get(partition).cloned();
         let dirs = match &slot {
             Some(slot) => {
+                self.end_compaction(slot);
                 drop(slot.take_driver());
                 vec![Arc::clone(&slot.dir)]
             }

@@ -3,9 +3,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::broker::{Body, DiskReport, Input, SpaceConfig};
 use crate::disk::{Disk, DiskPath, MemDisk};
 use crate::id::TopicPartition;
+use crate::log::{DiskOp, FileId, OpFailure, OpSeq, Part, SegmentFiles};
 use crate::message::{
     Acks, CreateTopics, DeleteBefore, DeleteRecords, DeleteTopics, Detail, Durability, ErrorCode, Fetch,
     FetchPartition, Fetched, IsolationLevel, NewTopic, Produce, ProducePartition, Request, RequestError, Response,
@@ -189,6 +192,36 @@ fn a_file_that_is_lost_is_told_as_a_failure_of_the_disk() {
     }
     let codes = [node.read(planned).unwrap_err().code, node.find(&orders(), &search).unwrap_err().code];
     assert_eq!(codes, [ErrorCode::KafkaStorageError; 2]);
+}
+
+#[test]
+fn a_compacted_segment_takes_its_place_ahead_of_what_waits_for_space_and_is_told_in_its_order() {
+    let disk = MemDisk::new();
+    let node = node_on(&disk);
+    let slot = Arc::clone(&node.core.lock().slots[&orders()]);
+    let segments: Vec<_> = node.core.lock().broker.partition(&orders()).unwrap().log().segments().collect();
+    for name in ["log", "index", "timeindex"] {
+        disk.put(&format!("orders-0/00000000000000000000.{name}.swap"), "").unwrap();
+    }
+    let active = segments.last().unwrap();
+    let bytes = Bytes::from(vec![b'x'; 1 << 16]);
+    let write = DiskOp::Write { file: active.files.log, position: active.size, parts: vec![Part::Bytes(bytes)] };
+    let numbered = |number: u64| FileId(1000 + number);
+    let files = SegmentFiles { log: numbered(0), index: numbered(1), time_index: numbered(2), txn_index: None };
+    let replaces = vec![segments[0].base_offset, segments[1].base_offset];
+    let swap = DiskOp::Swap { base: Offset::ZERO, files, replaces };
+    let (first, second) = (OpSeq(u64::MAX - 1), OpSeq(u64::MAX));
+    disk.set_capacity(Some(disk.held()));
+    let perform =
+        |ordered| slot.perform(Batch { free: VecDeque::new(), ordered }, |mark| node.settle_mark(&slot, mark));
+    let performed = perform(VecDeque::from([Job::Op(first, write), Job::Op(second, swap)]));
+    assert!(matches!(performed.reports[..], [DiskReport::Failed(op, OpFailure::NoSpace)] if op == first));
+    assert!(slot.has_swapped(second) && performed.freed && !performed.broken);
+    assert!(disk.contents().keys().all(|name| !name.ends_with(".swap")));
+    disk.set_capacity(None);
+    let again = perform(performed.left);
+    assert!(matches!(again.reports[..], [DiskReport::Done(op)] if op == second), "{again:?}");
+    assert!(again.left.is_empty());
 }
 
 #[test]

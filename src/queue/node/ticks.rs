@@ -98,7 +98,8 @@ impl<D: Disk> Node<D> {
         clocked.iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// Looks after some of the partitions: retention, idle producers. A round begins once in an interval.
+    /// Looks after some of the partitions: retention, idle producers. A round begins once in an interval, and so does one of the
+    /// compactor.
     fn look_after(&self, now: Instant, rounds: &mut Rounds) {
         if rounds.upkeep.is_empty() && rounds.next_upkeep <= now {
             rounds.next_upkeep = now.after(self.options.upkeep_interval_ms);
@@ -110,6 +111,7 @@ impl<D: Disk> Node<D> {
             if self.begins_round() {
                 self.pass_on(Task::OpenAbsent);
             }
+            self.compactor.ask();
         }
         for _ in 0..UPKEEP_STEP {
             let Some(partition) = rounds.upkeep.pop() else { return };
