@@ -65,6 +65,7 @@
 //!
 //! # Measured
 //!
+//! What a queue does is measured in [`queue`], one input of a node in [`broker`], timers in [`timer`]; here is one log.
 //! `cargo bench --bench log` prints this table: each line beside its raw baseline of the same run, on two virtual cores of an
 //! otherwise idle machine. Only the ratios say anything about another. Of the goals that were set, appends of 10 KiB records
 //! miss theirs (1.0); all else reaches its own.

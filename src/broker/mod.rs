@@ -6,6 +6,19 @@
 //! [`Broker::next_deadline`] has come. It opens no file, starts no thread and asks no clock, so that who drives it may have
 //! one lock around it, or no thread at all.
 //!
+//! What one input costs, without a disk, by one run of `cargo bench --bench broker` on a virtual core of a shared machine: a
+//! produce of a batch of 1 KiB with the report of its write, and a fetch of it from memory. Nothing here grows with what else
+//! there is; but the state of 10,000 logs is in no cache, which is what their lines show, and it shows on this machine with
+//! every layout that was tried.
+//!
+//! | partitions | fetches that wait elsewhere | produce, and its write reported | fetch from memory | raw: `memcpy` of the batch |
+//! |---|---|---|---|---|
+//! | 1 | 0 | 3080 ns | 525 ns | 103 ns |
+//! | 100 | 0 | 3491 ns | 616 ns | 101 ns |
+//! | 10000 | 0 | 6471 ns | 1604 ns | 95 ns |
+//! | 100 | 10000 | 4892 ns | 714 ns | 103 ns |
+//! | 10000 | 10000 | 8426 ns | 2044 ns | 106 ns |
+//!
 //! - May use: the newtypes, `timer`, `record`, `log`, `partition`, `message`, `controller`, `coordinator`.
 //! - Must not know: files, threads, clocks; and no rule: whatever is decided is decided by the machine that it is carried
 //!   to.

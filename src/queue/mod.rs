@@ -45,11 +45,41 @@
 //! compacted at a time, beside those who write and read; a close, a drop or a deletion does not wait for the rest of it.
 //! [`CloseReport::notes`] has what could not be compacted.
 //!
+//! # Measured
+//!
+//! `cargo bench --bench queue --all-features` prints this table, in one run: each line beside its raw baseline, the two taking
+//! turns, on two virtual cores of a shared machine with ext4. Only the ratios say anything about another. Batches are of 256
+//! KiB; with the 64 KiB that a producer has by default, the first and the fourth line come to about 4.3 and 1.9.
+//!
+//! | what | ottla | raw, in the same run | ottla / raw |
+//! |---|---|---|---|
+//! | send 100 B records, one thread, until written | 3.54 M /s | one `write` a record: 730.2 k /s | 4.85 |
+//! | send 100 B records, two threads on two partitions | 6.07 M /s | one thread: 3.54 M /s | 1.71 |
+//! | `write` 100 B, two threads to two files | 1.40 M /s | one thread: 730.2 k /s | 1.91 |
+//! | send 1 KiB records, one thread, until written | 1.16 M /s | one `write` a record: 436.8 k /s | 2.66 |
+//! | send 1 KiB records, two threads on two partitions | 1.84 M /s | one thread: 1.16 M /s | 1.58 |
+//! | `write` 1 KiB, two threads to two files | 850.8 k /s | one thread: 436.8 k /s | 1.95 |
+//! | flushed acknowledgement, one caller, p50 | 474.9 µs | `pwrite` + `fdatasync`, growing file: 344.8 µs | 1.38 |
+//! | flushed acknowledgements, 64 callers | 31.1 k /s | one caller: 1.9 k /s | 16.65 |
+//! | producer to parked consumer, p50 | 97.7 µs | a channel to a parked thread: 49.3 µs | 1.98 |
+//! | producer to polling consumer, p50 | 31.3 µs | a channel to a polling thread: 0.7 µs | 46.37 |
+//! | consume 100 B records from sealed segments | 8.14 M /s | `pread` of their files, 1 MiB at a time: 90.65 M /s | 0.09 |
+//! | flushed records over 1,000 partitions | 3.6 k /s | `pwrite` + `fdatasync`, one file: 2.7 k /s | 1.35 |
+//! | flushed records over 1,000 partitions, by `syncfs` | 5.1 k /s | by `fdatasync`: 3.6 k /s | 1.40 |
+//!
+//! Of the goals that were set, the flushed acknowledgement of one caller misses its own (1.1), and so do both ways to a consumer
+//! that waits (25 µs parked, 3 µs polling): a record is handed on only once it is written, and a `write` alone takes 4 µs
+//! here, the waking of a thread 50. Two threads with 1 KiB records are bound by what the kernel copies. From run to run the
+//! ratio of 64 callers to one lay between 11 and 18, that of one caller between 1.2 and 1.4; most others within a fifth.
+//!
+//! For comparison, Apache Kafka 4.3 with its own performance tools on such a machine: 292 k records of 100 B a second in, 1.1 M
+//! out, 72 k of 1 KiB in; 900 flushed records a second one at a time; 0.5 ms from producer to consumer.
+//!
 //! # Threads
 //!
-//! A node has a thread that keeps the time, one that compacts, and a few that flush, search and open files; whoever sends does the writing that
-//! it causes, and whoever waits does some of the rest meanwhile. `sync` is the one door to locks and threads; `completion`,
-//! `permits`, `op_queue`, `pool` and `alarm` are small and generic, each with a model that runs it through every
+//! A node has a thread that keeps the time, one that compacts, and a few that flush, search and open files; whoever sends does
+//! the writing that it causes, and whoever waits does some of the rest meanwhile. `sync` is the one door to locks and threads;
+//! `completion`, `permits`, `op_queue`, `pool` and `alarm` are small and generic, each with a model that runs it through every
 //! interleaving; `node` puts them around a [`Broker`](crate::broker::Broker); `opening` finds what there is.
 //!
 //! - May use: everything but `sim`, `wire` and `cli`.
