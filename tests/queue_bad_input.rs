@@ -539,6 +539,23 @@ fn a_full_disk_fails_what_does_not_fit_and_all_goes_on_when_there_is_room() {
 }
 
 #[test]
+fn a_topic_is_deleted_on_a_full_disk_and_gives_its_space_back() {
+    let disk = MemDisk::new();
+    let queue = with_topic(&disk);
+    works(&queue, "orders");
+    // Kafka's files have a line for what was closed.
+    assert!(queue.close().is_clean());
+    let queue = open(&disk);
+    works(&queue, "orders");
+    let full = disk.held();
+    disk.set_capacity(Some(full));
+    queue.delete_topic("orders").unwrap();
+    let closed = queue.close();
+    assert!(closed.is_clean() && closed.notes.is_empty(), "{closed}");
+    assert!(disk.held() < full && disk.contents().keys().all(|name| !name.starts_with("orders")));
+}
+
+#[test]
 fn a_queue_that_opens_on_a_full_disk_says_which_partitions_it_lacks_and_why() {
     let disk = killed();
     disk.set_capacity(Some(0));

@@ -331,8 +331,11 @@ impl<D: Disk> LogDir<D> {
             (&mut self.log_starts, LOG_STARTS),
             (&mut self.cleaned, CLEANED),
         ] {
-            if checkpoint.offsets.remove(partition).is_some() {
-                replace(&self.disk, &DiskPath::root(), name, &checkpoint.encode())?;
+            let Some(offset) = checkpoint.offsets.remove(partition) else { continue };
+            if let Err(error) = replace(&self.disk, &DiskPath::root(), name, &checkpoint.encode()) {
+                // The file says it yet.
+                checkpoint.offsets.insert(partition.clone(), offset);
+                return Err(error);
             }
         }
         Ok(())
