@@ -6,6 +6,8 @@
 mod gated;
 #[path = "support/until.rs"]
 mod until;
+#[path = "support/watched_disk.rs"]
+mod watched_disk;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
@@ -20,7 +22,7 @@ use ottla::message::{Committed, ConfigChange, ConfigOperation, DeleteBefore, Dur
 use ottla::offset::Offset;
 use ottla::queue::{ConsumerConfig, Producer, ProducerConfig, Record};
 
-use gated::{At, Gated, names};
+use gated::{At, Gated, has_leftovers, names};
 use until::until;
 
 /// How long a test waits for what must come.
@@ -110,14 +112,14 @@ fn is_compacted(queue: &Queue) -> bool {
 
 /// A topic with ten rounds, halted there in its first compaction.
 fn halted(at: At, policy: &str) -> (Gated, Queue, Producer) {
-    let disk = Gated::new();
+    let disk = Gated::default();
     let queue = open(&disk);
-    disk.close(at);
+    disk.watch.close(at);
     add_topic(&queue, "delete");
     let producer = producer(&queue);
     (1..=10).for_each(|round| send_round(&producer, round));
     set(&queue, "prices", "cleanup.policy", policy);
-    until("it compacts", || disk.is_halted());
+    until("it compacts", || disk.watch.is_halted());
     (disk, queue, producer)
 }
 
@@ -224,11 +226,11 @@ fn a_close_in_the_middle_of_a_compaction_does_not_wait_for_all_of_it_and_leaves_
         let again = queue.clone();
         let closing = scope.spawn(move || again.close());
         until("the close has begun", || queue.offset(&prices(), OffsetSpec::Latest).is_err());
-        disk.open_gate();
+        disk.watch.open();
         let closed = closing.join().unwrap();
         assert!(closed.is_clean() && closed.notes.is_empty(), "{closed}");
     });
-    assert_eq!((disk.completed(), disk.has_leftovers()), (0, false));
+    assert_eq!((disk.watch.completed(), has_leftovers(&disk.disk)), (0, false));
     drop(producer);
     let queue = open(&disk);
     assert_eq!(read(&queue).0, all_of(10));
@@ -239,12 +241,12 @@ fn a_close_in_the_middle_of_a_compaction_does_not_wait_for_all_of_it_and_leaves_
 fn a_drop_in_the_middle_of_a_compaction_waits_for_nothing_and_the_next_opening_for_its_end() {
     let (disk, queue, producer) = halted(At::Begin, "compact");
     drop((queue, producer));
-    assert!(disk.is_halted());
+    assert!(disk.watch.is_halted());
     let opener = disk.clone();
     std::thread::scope(|scope| {
         let opening = scope.spawn(move || open(&opener));
-        assert!(disk.is_halted());
-        disk.open_gate();
+        assert!(disk.watch.is_halted());
+        disk.watch.open();
         let queue = opening.join().unwrap();
         assert_eq!(read(&queue).0, all_of(10));
         until("it is compacted", || is_compacted(&queue));
@@ -259,12 +261,12 @@ fn a_topic_deleted_in_the_middle_of_its_compaction_leaves_nothing_to_its_namesak
         std::thread::scope(|scope| {
             let deleting = scope.spawn(|| queue.delete_topic("prices").unwrap());
             until("the topic is deleted", || queue.offset(&prices(), OffsetSpec::Latest).is_err());
-            assert!(!names(&disk.inner, "prices-0").is_empty(), "its files wait for the compaction to end");
-            disk.open_gate();
+            assert!(!names(&disk.disk, "prices-0").is_empty(), "its files wait for the compaction to end");
+            disk.watch.open();
             deleting.join().unwrap();
         });
-        until("its files are gone", || names(&disk.inner, "prices-0").is_empty());
-        assert_eq!((disk.places(), disk.has_leftovers()), (0, false), "{at:?}");
+        until("its files are gone", || names(&disk.disk, "prices-0").is_empty());
+        assert_eq!((disk.watch.places(), has_leftovers(&disk.disk)), (0, false), "{at:?}");
         add_topic(&queue, "compact");
         let producer = self::producer(&queue);
         (1..=10).for_each(|round| send_round(&producer, round));
@@ -280,21 +282,21 @@ fn records_deleted_in_the_middle_of_their_compaction_stay_deleted_and_the_next_o
     let to = u64::from(KEYS) * 5;
     queue.delete_records(&prices(), DeleteBefore::Offset(Offset::new(to))).unwrap();
     let first = format!("{:020}.log", 0);
-    until("their segments are gone", || !names(&disk.inner, "prices-0").contains(&first));
+    until("their segments are gone", || !names(&disk.disk, "prices-0").contains(&first));
     // The power goes while what was made of segments that are gone stands complete.
-    for image in [disk.inner.image(&Choice::everything()), disk.inner.image(&Choice::nothing())] {
+    for image in [disk.disk.image(&Choice::everything()), disk.disk.image(&Choice::nothing())] {
         let queue = open(&image);
         assert!(queue.offset(&prices(), OffsetSpec::Earliest).unwrap().unwrap().offset.get() >= to);
         assert_eq!(read(&queue).0, all_of(10));
     }
-    disk.open_gate();
+    disk.watch.open();
     until("it is compacted", || is_compacted(&queue));
     assert!(queue.offset(&prices(), OffsetSpec::Earliest).unwrap().unwrap().offset.get() >= to);
     assert_eq!(read(&queue).0, all_of(10));
     drop(producer);
     let closed = queue.close();
     assert!(closed.is_clean() && closed.notes.is_empty(), "{closed}");
-    assert!(!disk.has_leftovers());
+    assert!(!has_leftovers(&disk.disk));
 }
 
 #[test]
@@ -302,9 +304,9 @@ fn cln_10_a_power_loss_at_any_stage_of_a_compaction_loses_nothing_that_counts() 
     for at in [At::Begin, At::Complete, At::Place] {
         let (disk, queue, producer) = halted(at, "compact");
         let rules = ImageRules { torn_within: 1, exhaustive_max: 4, random: 4, ..ImageRules::default() };
-        let images: Vec<_> = disk.inner.images_by(&rules).take(8).collect();
-        let killed = [disk.inner.image(&Choice::everything()), disk.inner.image(&Choice::nothing())];
-        disk.open_gate();
+        let images: Vec<_> = disk.disk.images_by(&rules).take(8).collect();
+        let killed = [disk.disk.image(&Choice::everything()), disk.disk.image(&Choice::nothing())];
+        disk.watch.open();
         for image in images.into_iter().chain(killed) {
             let queue = open(&image);
             assert_eq!(read(&queue).0, all_of(10), "{at:?}");

@@ -7,9 +7,11 @@
     reason = "what fails here fails the test; what is waited for must come within some time of day"
 )]
 
+#[path = "support/watched_disk.rs"]
+mod watched_disk;
+
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
@@ -17,10 +19,12 @@ use ottla::Queue;
 use ottla::consumer::OffsetReset;
 use ottla::controller::{LogEnds, Reading, Snapshot, SnapshotId, choose};
 use ottla::disk::mem::{Applied, Choice, Keep};
-use ottla::disk::{Disk, DiskCall, DiskError, DiskErrorKind, DiskPath, Entry, MemDisk, OpenHow};
+use ottla::disk::{DiskCall, DiskErrorKind, DiskPath, MemDisk};
 use ottla::message::{ConfigKey, Durability, TopicConfig};
 use ottla::offset::Offset;
 use ottla::queue::{ConsumerConfig, ProducerConfig, QueueBuilder, QueueOpenError, Record};
+
+use watched_disk::{Watch, Watched};
 
 /// How long a test waits for what must come.
 const LONG: Duration = Duration::from_secs(30);
@@ -274,17 +278,17 @@ fn a_broken_snapshot_that_the_log_does_not_reach_is_refused() {
 
 #[test]
 fn a_snapshot_that_finds_no_space_is_told_and_tried_again_and_nobody_else_suffers() {
-    let disk = FullForSnapshots::default();
-    disk.is_full.store(true, SeqCst);
+    let disk: Watched<FullForSnapshots> = Watched::default();
+    disk.watch.is_full.store(true, SeqCst);
     let queue = builder().open_on(vec![disk.clone()]).unwrap();
     for number in 0..20 {
         create(&queue, &format!("topic-{number}"), 70_000);
     }
-    wait_until("it is tried", || disk.refused.load(SeqCst));
+    wait_until("it is tried", || disk.watch.refused.load(SeqCst));
     let producer = queue.producer(ProducerConfig::default().durability(Durability::Flushed)).unwrap();
     producer.send_and_wait(Record::to("topic-0").value("on it goes")).unwrap();
     assert_eq!((snapshots(&disk.disk).len(), bases(&disk.disk)), (0, vec![0]));
-    disk.is_full.store(false, SeqCst);
+    disk.watch.is_full.store(false, SeqCst);
     wait_until("it is tried again", || !snapshots(&disk.disk).is_empty());
     drop(producer);
     let closed = queue.close();
@@ -376,59 +380,19 @@ fn records_and_groups_are_where_they_were_after_the_metadata_was_trimmed() {
 }
 
 /// A disk on which snapshots find no space, for as long as one likes.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 struct FullForSnapshots {
-    disk: MemDisk,
-    is_full: Arc<AtomicBool>,
-    refused: Arc<AtomicBool>,
+    is_full: AtomicBool,
+    refused: AtomicBool,
 }
 
-impl Disk for FullForSnapshots {
-    type File = <MemDisk as Disk>::File;
-    type Lock = <MemDisk as Disk>::Lock;
-
-    fn open(&self, path: &DiskPath, how: OpenHow) -> Result<Self::File, DiskError> {
-        if how == OpenHow::Replace && path.to_string().contains(".checkpoint.part") && self.is_full.load(SeqCst) {
-            self.refused.store(true, SeqCst);
-            return Err(DiskError {
-                call: DiskCall::Open,
-                path: path.clone(),
-                span: None,
-                kind: DiskErrorKind::NoSpace,
-            });
+impl Watch for FullForSnapshots {
+    fn before(&self, call: DiskCall, path: &DiskPath) -> Result<(), DiskErrorKind> {
+        let is_snapshot = call == DiskCall::Open && path.to_string().contains(".checkpoint.part");
+        if !is_snapshot || !self.is_full.load(SeqCst) {
+            return Ok(());
         }
-        self.disk.open(path, how)
-    }
-
-    fn rename(&self, from: &DiskPath, to: &DiskPath) -> Result<(), DiskError> {
-        self.disk.rename(from, to)
-    }
-
-    fn remove(&self, path: &DiskPath) -> Result<(), DiskError> {
-        self.disk.remove(path)
-    }
-
-    fn make_dir(&self, path: &DiskPath) -> Result<(), DiskError> {
-        self.disk.make_dir(path)
-    }
-
-    fn sync_dir(&self, path: &DiskPath) -> Result<(), DiskError> {
-        self.disk.sync_dir(path)
-    }
-
-    fn sync_all(&self) -> Result<(), DiskError> {
-        self.disk.sync_all()
-    }
-
-    fn list(&self, path: &DiskPath) -> Result<Vec<Entry>, DiskError> {
-        self.disk.list(path)
-    }
-
-    fn lock(&self, path: &DiskPath) -> Result<Self::Lock, DiskError> {
-        self.disk.lock(path)
-    }
-
-    fn free_space(&self) -> Result<u64, DiskError> {
-        self.disk.free_space()
+        self.refused.store(true, SeqCst);
+        Err(DiskErrorKind::NoSpace)
     }
 }

@@ -2,20 +2,22 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::sync::Arc;
+#[path = "support/watched_disk.rs"]
+mod watched_disk;
+
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
-use bytes::Bytes;
 use ottla::Queue;
 use ottla::consumer::OffsetReset;
 use ottla::disk::mem::{Choice, Fails};
-use ottla::disk::{Disk, DiskError, DiskErrorKind, DiskFile, DiskPath, Entry, MemDisk, OpenHow};
+use ottla::disk::{Disk, DiskCall, DiskErrorKind, DiskPath, MemDisk};
 use ottla::message::{Durability, TopicConfig};
 use ottla::offset::Offset;
 use ottla::producer::{Known, SendError};
 use ottla::queue::{ConsumeError, ConsumerConfig, Placed, Producer, ProducerConfig, Record, SendTicket};
-use ottla::time::Timestamp;
+
+use watched_disk::{Watch, Watched};
 
 /// How long a test waits for what must come.
 const LONG: Duration = Duration::from_secs(30);
@@ -173,7 +175,7 @@ fn a_topic_with_an_interval_is_flushed_though_nobody_waits_for_it() {
 
 #[test]
 fn a_panic_in_the_middle_of_a_write_ends_every_wait() {
-    let disk = PanicDisk::default();
+    let disk: Watched<Panics> = Watched::default();
     let queue = with_topics(disk.clone());
     let reader = reading(&queue);
     let producer = queue.producer(ProducerConfig::default().linger(Duration::from_secs(60))).unwrap();
@@ -182,100 +184,22 @@ fn a_panic_in_the_middle_of_a_write_ends_every_wait() {
     producer.flush().unwrap();
     outcome(&first).unwrap();
     let ticket = send(&producer, "orders");
-    disk.panics.store(true, SeqCst);
+    disk.watch.0.store(true, SeqCst);
     // The panic is that of the thread that writes: most often this one.
     let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| producer.flush()));
     assert_eq!(known(outcome(&ticket)), Known::Unknown);
     assert_eq!(reader.recv_timeout(LONG).unwrap(), ConsumeError::Closed);
-    disk.panics.store(false, SeqCst);
+    disk.watch.0.store(false, SeqCst);
     assert!(!queue.close().is_clean());
 }
 
 /// A disk with a fault of the programmer's.
-#[derive(Clone, Debug, Default)]
-struct PanicDisk {
-    disk: MemDisk,
-    panics: Arc<AtomicBool>,
-}
+#[derive(Debug, Default)]
+struct Panics(AtomicBool);
 
-#[derive(Debug)]
-struct PanicFile {
-    file: <MemDisk as Disk>::File,
-    panics: Arc<AtomicBool>,
-}
-
-impl Disk for PanicDisk {
-    type File = PanicFile;
-    type Lock = <MemDisk as Disk>::Lock;
-
-    fn open(&self, path: &DiskPath, how: OpenHow) -> Result<PanicFile, DiskError> {
-        Ok(PanicFile { file: self.disk.open(path, how)?, panics: Arc::clone(&self.panics) })
-    }
-
-    fn rename(&self, from: &DiskPath, to: &DiskPath) -> Result<(), DiskError> {
-        self.disk.rename(from, to)
-    }
-
-    fn remove(&self, path: &DiskPath) -> Result<(), DiskError> {
-        self.disk.remove(path)
-    }
-
-    fn make_dir(&self, path: &DiskPath) -> Result<(), DiskError> {
-        self.disk.make_dir(path)
-    }
-
-    fn sync_dir(&self, path: &DiskPath) -> Result<(), DiskError> {
-        self.disk.sync_dir(path)
-    }
-
-    fn sync_all(&self) -> Result<(), DiskError> {
-        self.disk.sync_all()
-    }
-
-    fn list(&self, path: &DiskPath) -> Result<Vec<Entry>, DiskError> {
-        self.disk.list(path)
-    }
-
-    fn lock(&self, path: &DiskPath) -> Result<Self::Lock, DiskError> {
-        self.disk.lock(path)
-    }
-
-    fn free_space(&self) -> Result<u64, DiskError> {
-        self.disk.free_space()
-    }
-}
-
-impl DiskFile for PanicFile {
-    fn read_at(&self, position: u64, into: &mut [u8]) -> Result<usize, DiskError> {
-        self.file.read_at(position, into)
-    }
-
-    fn write_at(&self, position: u64, parts: &[&[u8]]) -> Result<usize, DiskError> {
-        assert!(!self.panics.load(SeqCst), "a fault of the disk's programmer");
-        self.file.write_at(position, parts)
-    }
-
-    fn reserve(&self, len: u64) -> Result<(), DiskError> {
-        self.file.reserve(len)
-    }
-
-    fn set_len(&self, len: u64) -> Result<(), DiskError> {
-        self.file.set_len(len)
-    }
-
-    fn len(&self) -> Result<u64, DiskError> {
-        self.file.len()
-    }
-
-    fn sync(&self) -> Result<(), DiskError> {
-        self.file.sync()
-    }
-
-    fn set_modified(&self, to: Timestamp) -> Result<(), DiskError> {
-        self.file.set_modified(to)
-    }
-
-    fn map(&self, len: u64) -> Result<Option<Bytes>, DiskError> {
-        self.file.map(len)
+impl Watch for Panics {
+    fn before(&self, call: DiskCall, _path: &DiskPath) -> Result<(), DiskErrorKind> {
+        assert!(call != DiskCall::Write || !self.0.load(SeqCst), "a fault of the disk's programmer");
+        Ok(())
     }
 }

@@ -1,10 +1,12 @@
 //! A disk in memory that halts whoever compacts, at a place of one's choice, until he is let go on.
 
 use std::ffi::OsString;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
-use ottla::disk::{Disk, DiskError, DiskPath, Entry, MemDisk, OpenHow};
+use ottla::disk::{Disk, DiskCall, DiskErrorKind, DiskPath, MemDisk};
+
+use crate::watched_disk::{Watch, Watched};
 
 /// How long anybody is halted at most.
 const LONG: Duration = Duration::from_secs(30);
@@ -20,8 +22,9 @@ pub(crate) enum At {
     Place,
 }
 
+/// Who halts.
 #[derive(Debug, Default)]
-struct Gate {
+pub(crate) struct Gate {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -36,50 +39,37 @@ struct State {
 }
 
 /// The disk. Clones are the same.
-#[derive(Clone, Debug)]
-pub(crate) struct Gated {
-    pub(crate) inner: MemDisk,
-    gate: Arc<Gate>,
-}
+pub(crate) type Gated = Watched<Gate>;
 
-impl Gated {
-    pub(crate) fn new() -> Self {
-        Self { inner: MemDisk::new(), gate: Arc::default() }
-    }
-
+impl Gate {
     /// Halts whoever comes there next.
     pub(crate) fn close(&self, at: At) {
-        self.gate.state.lock().unwrap().closed = Some(at);
+        self.state.lock().unwrap().closed = Some(at);
     }
 
     /// Lets him go on, and halts nobody any more.
-    pub(crate) fn open_gate(&self) {
-        self.gate.state.lock().unwrap().closed = None;
-        self.gate.changed.notify_all();
+    pub(crate) fn open(&self) {
+        self.state.lock().unwrap().closed = None;
+        self.changed.notify_all();
     }
 
     pub(crate) fn is_halted(&self) -> bool {
-        self.gate.state.lock().unwrap().is_halted
+        self.state.lock().unwrap().is_halted
     }
 
     pub(crate) fn completed(&self) -> usize {
-        self.gate.state.lock().unwrap().completed
+        self.state.lock().unwrap().completed
     }
 
     pub(crate) fn places(&self) -> usize {
-        self.gate.state.lock().unwrap().places
-    }
-
-    /// Whether there is anything of a compaction that is not over.
-    pub(crate) fn has_leftovers(&self) -> bool {
-        self.inner.contents().keys().any(|name| name.ends_with(".cleaned") || name.ends_with(".swap"))
+        self.state.lock().unwrap().places
     }
 
     fn pass(&self, at: At) {
-        let mut state = self.gate.state.lock().unwrap();
+        let mut state = self.state.lock().unwrap();
         state.is_halted = state.closed == Some(at);
         while state.closed == Some(at) {
-            let (again, timeout) = self.gate.changed.wait_timeout(state, LONG).unwrap();
+            let (again, timeout) = self.changed.wait_timeout(state, LONG).unwrap();
             state = again;
             assert!(!timeout.timed_out(), "nobody has opened the gate");
         }
@@ -87,57 +77,24 @@ impl Gated {
     }
 }
 
-impl Disk for Gated {
-    type File = <MemDisk as Disk>::File;
-    type Lock = <MemDisk as Disk>::Lock;
-
-    fn open(&self, path: &DiskPath, how: OpenHow) -> Result<Self::File, DiskError> {
-        if path.to_string().ends_with(".log.cleaned") {
+impl Watch for Gate {
+    fn before(&self, call: DiskCall, path: &DiskPath) -> Result<(), DiskErrorKind> {
+        let name = path.to_string();
+        if call == DiskCall::Open && name.ends_with(".log.cleaned") {
             self.pass(At::Begin);
         }
-        self.inner.open(path, how)
+        if call == DiskCall::Rename && name.ends_with(".log.swap") {
+            self.pass(At::Place);
+            self.state.lock().unwrap().places += 1;
+        }
+        Ok(())
     }
 
-    fn rename(&self, from: &DiskPath, to: &DiskPath) -> Result<(), DiskError> {
-        let name = from.to_string();
-        if name.ends_with(".log.swap") {
-            self.pass(At::Place);
-            self.gate.state.lock().unwrap().places += 1;
-        }
-        let renamed = self.inner.rename(from, to);
-        if name.ends_with(".log.cleaned") {
-            self.gate.state.lock().unwrap().completed += 1;
+    fn after(&self, call: DiskCall, path: &DiskPath) {
+        if call == DiskCall::Rename && path.to_string().ends_with(".log.cleaned") {
+            self.state.lock().unwrap().completed += 1;
             self.pass(At::Complete);
         }
-        renamed
-    }
-
-    fn remove(&self, path: &DiskPath) -> Result<(), DiskError> {
-        self.inner.remove(path)
-    }
-
-    fn make_dir(&self, path: &DiskPath) -> Result<(), DiskError> {
-        self.inner.make_dir(path)
-    }
-
-    fn sync_dir(&self, path: &DiskPath) -> Result<(), DiskError> {
-        self.inner.sync_dir(path)
-    }
-
-    fn sync_all(&self) -> Result<(), DiskError> {
-        self.inner.sync_all()
-    }
-
-    fn list(&self, path: &DiskPath) -> Result<Vec<Entry>, DiskError> {
-        self.inner.list(path)
-    }
-
-    fn lock(&self, path: &DiskPath) -> Result<Self::Lock, DiskError> {
-        self.inner.lock(path)
-    }
-
-    fn free_space(&self) -> Result<u64, DiskError> {
-        self.inner.free_space()
     }
 }
 
@@ -146,4 +103,9 @@ pub(crate) fn names(disk: &MemDisk, dir: &str) -> Vec<String> {
     let entries = disk.list(&DiskPath::parse(dir).unwrap()).unwrap_or_default();
     let text = |name: OsString| name.into_string().unwrap();
     entries.into_iter().map(|entry| text(entry.name)).collect()
+}
+
+/// Whether there is anything of a compaction that is not over.
+pub(crate) fn has_leftovers(disk: &MemDisk) -> bool {
+    disk.contents().keys().any(|name| name.ends_with(".cleaned") || name.ends_with(".swap"))
 }
