@@ -228,6 +228,25 @@ fn a_broken_snapshot_is_passed_over_where_the_one_before_and_the_log_have_it_all
     }
 }
 
+#[test]
+fn a_snapshot_without_its_end_that_nothing_stands_in_for_is_told_and_no_other_takes_its_place() {
+    let disk = MemDisk::new();
+    let queue = open(&disk);
+    until_trimmed(&disk, &queue, 1);
+    assert!(queue.close().is_clean());
+    let [older, newer] = snapshots(&disk)[..] else { panic!("{:?}", snapshots(&disk)) };
+    disk.vanish(&format!("{METADATA}{older}")).unwrap();
+    let path = format!("{METADATA}{newer}");
+    let bytes = disk.contents()[&path].clone();
+    disk.put(&path, bytes[..bytes.len() - 75].to_vec()).unwrap();
+    let (queue, before) = (open(&disk), bases(&disk));
+    assert_eq!((queue.report().snapshot_cut_short, queue.report().is_clean()), (Some(newer), false));
+    assert!(queue.report().to_string().contains("without its end"), "{}", queue.report());
+    (0..20).for_each(|number| create(&queue, &format!("more-{number}"), 50_000));
+    assert!(queue.close().is_clean());
+    assert_eq!((snapshots(&disk), bases(&disk)[0]), (vec![newer], before[0]));
+}
+
 /// Makes topics until there are two snapshots later than those there were.
 fn until_trimmed_again(disk: &MemDisk, queue: &Queue, count: usize) -> usize {
     let (mut count, before) = (count, snapshots(disk).last().copied());

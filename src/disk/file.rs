@@ -35,12 +35,13 @@ use crate::time::Timestamp;
 use errno::{error, failed, kind, retry};
 pub use lock::FileDiskLock;
 pub use opened::FileDiskFile;
-use whole::sync_file_system;
+use whole::WholeSync;
 
 /// A log directory on the real file system. Clones share the open root.
 #[derive(Clone, Debug)]
 pub struct FileDisk {
     root: Arc<OwnedFd>,
+    whole: Arc<WholeSync>,
 }
 
 impl FileDisk {
@@ -53,7 +54,7 @@ impl FileDisk {
     pub fn open(root: impl AsRef<Path>) -> Result<Self, DiskError> {
         let opened = retry(|| rustix::fs::open(root.as_ref(), DIR_FLAGS, Mode::empty()));
         let root = opened.map_err(|errno| failed(DiskCall::Open, &DiskPath::root(), None, errno))?;
-        Ok(Self { root: Arc::new(root) })
+        Ok(Self { root: Arc::new(root), whole: Arc::default() })
     }
 
     /// The directory at `path`, no symbolic link on the way.
@@ -205,7 +206,7 @@ impl Disk for FileDisk {
     }
 
     fn sync_all(&self) -> Result<(), DiskError> {
-        sync_file_system(self.root.as_fd()).map_err(|kind| error(DiskCall::SyncAll, &DiskPath::root(), None, kind))
+        self.whole.perform(self.root.as_fd()).map_err(|kind| error(DiskCall::SyncAll, &DiskPath::root(), None, kind))
     }
 
     fn list(&self, path: &DiskPath) -> Result<Vec<Entry>, DiskError> {

@@ -98,7 +98,8 @@ pub trait Disk: Clone + std::fmt::Debug + Send + Sync + 'static {
     /// Makes creates, renames and removes within the directory durable.
     fn sync_dir(&self, path: &DiskPath) -> Result<(), DiskError>;
     /// Makes all durable at once that was done to this disk: bytes and lengths of files, and names in all directories. What
-    /// fails of it is told again by the sync of the file that it is about, which is how one learns whose it is.
+    /// fails of it is told again by the sync of the file that it is about, which is how one learns whose it is; and no
+    /// success is answered while a failure may have been told to somebody else, or to nobody.
     ///
     /// # Errors
     ///

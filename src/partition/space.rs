@@ -6,7 +6,9 @@ use crate::partition::{Effect, Partition, Produce};
 use crate::time::Timestamp;
 
 /// What the index files of a segment may grow by with one batch: an entry of each, and the last one of a segment that ends.
-pub const INDEX_GROWTH_MAX: u64 = 8 + 12 + 34 + 12;
+pub const INDEX_GROWTH_MAX: u64 = 8 + 12 + 34 + LAST_ENTRY;
+/// The last entry of a segment that ends.
+const LAST_ENTRY: u64 = 12;
 
 /// What a partition takes of its disk.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -71,8 +73,14 @@ impl Partition {
             let has_date = oldest.max_timestamp.as_millis() >= 0;
             Oldest { growth, date: if has_date { oldest.max_timestamp } else { oldest.modified } }
         });
-        let held = self.held.bytes() + self.held.len() as u64 * INDEX_GROWTH_MAX;
-        PartitionSpace { bytes: self.log.disk_bytes() + held, oldest }
+        PartitionSpace { bytes: self.log.disk_bytes() + self.held_bytes_max(), oldest }
+    }
+
+    /// What is held will take at most. The first of it ends no segment if the last one that ended did so for it.
+    fn held_bytes_max(&self) -> u64 {
+        let grows = self.held.len() as u64 * INDEX_GROWTH_MAX;
+        let has_begun_segment = !self.held.is_empty() && self.log.active_segment().size == 0;
+        self.held.bytes() + grows - if has_begun_segment { LAST_ENTRY } else { 0 }
     }
 
     /// Lets go of the oldest segment, whoever has not read it; if it is the only one, a new one is begun. `None` if it must

@@ -1,12 +1,39 @@
 //! The sync of a whole file system, where a success of it says what the syncs of all its files would.
 
 use std::os::fd::BorrowedFd;
+use std::sync::{Mutex, PoisonError};
 
 use crate::disk::DiskErrorKind;
 
-/// Makes all durable that was done to the file system of this directory, by anybody.
+/// The syncs of a whole file system, one at a time.
+///
+/// The system tells of a failure once, to whoever asks next. It may be about a file that this one does not wait for, and that
+/// is asked about later: so after one failure no success is believed any more, and each file is asked by itself, which tells
+/// of its own.
+#[derive(Debug, Default)]
+pub(super) struct WholeSync {
+    has_failed: Mutex<bool>,
+}
+
+impl WholeSync {
+    /// Makes all durable that was done to the file system of this directory, by anybody.
+    pub(super) fn perform(&self, root: BorrowedFd<'_>) -> Result<(), DiskErrorKind> {
+        self.perform_by(|| sync_file_system(root))
+    }
+
+    fn perform_by(&self, sync: impl FnOnce() -> Result<(), DiskErrorKind>) -> Result<(), DiskErrorKind> {
+        let mut has_failed = self.has_failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if *has_failed {
+            return Err(DiskErrorKind::Unsupported);
+        }
+        let synced = sync();
+        *has_failed = synced.is_err();
+        synced
+    }
+}
+
 #[cfg(target_os = "linux")]
-pub(super) fn sync_file_system(root: BorrowedFd<'_>) -> Result<(), DiskErrorKind> {
+fn sync_file_system(root: BorrowedFd<'_>) -> Result<(), DiskErrorKind> {
     use super::errno::{kind, retry};
 
     let stat = retry(|| rustix::fs::fstatfs(root)).map_err(kind)?;
@@ -18,7 +45,7 @@ pub(super) fn sync_file_system(root: BorrowedFd<'_>) -> Result<(), DiskErrorKind
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn sync_file_system(_root: BorrowedFd<'_>) -> Result<(), DiskErrorKind> {
+fn sync_file_system(_root: BorrowedFd<'_>) -> Result<(), DiskErrorKind> {
     Err(DiskErrorKind::Unsupported)
 }
 
@@ -42,6 +69,15 @@ fn reaches_the_disk(of_type: rustix::fs::FsWord) -> bool {
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn after_a_failure_no_success_is_believed() {
+        let whole = WholeSync::default();
+        assert_eq!(whole.perform_by(|| Ok(())), Ok(()));
+        assert_eq!(whole.perform_by(|| Err(DiskErrorKind::NoSpace)), Err(DiskErrorKind::NoSpace));
+        // It may have been about a file that is asked about only now.
+        assert_eq!(whole.perform_by(|| Ok(())), Err(DiskErrorKind::Unsupported));
+    }
 
     #[test]
     fn a_kernel_that_hides_failures_is_not_believed() {

@@ -89,7 +89,9 @@ impl<D: Disk> Node<D> {
             OffsetSpec::MaxTimestamp => latest_of(search),
             OffsetSpec::Earliest | OffsetSpec::Latest => return segment.base_offset,
         };
-        let named = self.time_lookup(partition, search.topic_id, segment, wanted).filter(|(date, _)| date.is_some());
+        // The latest date of all may be one that does not count.
+        let counts = |(date, offset): &(Timestamp, Offset)| date.is_some() && *offset < search.ceiling;
+        let named = self.time_lookup(partition, search.topic_id, segment, wanted).filter(counts);
         let batch = named.and_then(|(date, offset)| {
             let entries = self.piece(partition, search.topic_id, &search.span(segment, offset, 1)).ok()?.ok()?;
             let first = entries.into_iter().next()?;

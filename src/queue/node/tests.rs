@@ -268,3 +268,14 @@ fn a_time_index_that_lies_costs_time_and_nothing_else() {
     let found = |millis| node.find(&orders(), &search(&node, OffsetSpec::At(Timestamp::from_millis(millis)))).unwrap();
     assert_eq!(found(11).unwrap().offset.get(), 1);
 }
+
+#[test]
+fn the_latest_record_that_counts_is_found_also_where_a_later_one_does_not_count() {
+    let disk = MemDisk::new();
+    let node = node_with(&disk, THREE_IN_A_SEGMENT);
+    let all = search(&node, OffsetSpec::At(Timestamp::from_millis(0)));
+    let segments = all.segments[..1].to_vec();
+    let search = TimeSearch { spec: OffsetSpec::MaxTimestamp, ceiling: Offset::new(2), segments, ..all };
+    let found = node.find(&orders(), &search).unwrap().unwrap();
+    assert_eq!((found.offset, found.timestamp), (Offset::new(1), Some(Timestamp::from_millis(20))));
+}

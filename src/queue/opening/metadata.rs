@@ -41,6 +41,8 @@ pub(super) struct Metadata<D: Disk> {
     pub(super) removed: BTreeSet<TopicId>,
     /// The snapshot that it was read from, if it was.
     pub(super) snapshot: Option<SnapshotId>,
+    /// Whether that may have lost its end.
+    pub(super) is_cut_short: bool,
     /// Later ones, which could not be read and were moved aside.
     pub(super) broken: Vec<(SnapshotId, SnapshotError)>,
 }
@@ -50,6 +52,8 @@ struct Begun {
     reading: Reading,
     replayer: Replayer,
     broken: Vec<(SnapshotId, SnapshotError)>,
+    /// How the snapshot ends.
+    ending: Ending,
 }
 
 /// The partition of the metadata.
@@ -68,7 +72,7 @@ pub(super) fn open<D: Disk>(mut dir: LogDir<D>, now: Timestamp) -> Result<(LogDi
     let snapshots = snapshots(&dir)?;
     let mut opened = open_log(&mut dir, &options, now)?;
     refuse_damage(&opened.report)?;
-    let Begun { reading, mut replayer, broken } = begin(&dir, snapshots, ends(&opened))?;
+    let Begun { reading, mut replayer, broken, ending } = begin(&dir, snapshots, ends(&opened))?;
     if let Reading::Instead(id) = reading {
         // The log ends in front of the snapshot, which stands for all of it: it goes on behind that.
         drop(opened);
@@ -92,7 +96,8 @@ pub(super) fn open<D: Disk>(mut dir: LogDir<D>, now: Timestamp) -> Result<(LogDi
     let epochs = broken.iter().map(|(id, _)| id.epoch).chain(snapshot.map(|id| id.epoch));
     let last_epoch = opened.log.epochs().latest().max(epochs.max());
     move_aside(&dir, &broken)?;
-    Ok((dir, Metadata { opened, replayer, last_epoch, is_blank, removed, snapshot, broken }))
+    let is_cut_short = ending == Ending::Missing;
+    Ok((dir, Metadata { opened, replayer, last_epoch, is_blank, removed, snapshot, is_cut_short, broken }))
 }
 
 /// Reads the newest snapshot that can be read and that the log reaches back to. One without a footer is broken too, but better
@@ -110,7 +115,8 @@ fn begin<D: Disk>(
     loop {
         let (reading, id) = match (choose(snapshots.iter().copied(), ends), &first) {
             (Ok(Reading::WholeLog), _) => {
-                return Ok(Begun { reading: Reading::WholeLog, replayer: Replayer::new(), broken });
+                let (reading, replayer) = (Reading::WholeLog, Replayer::new());
+                return Ok(Begun { reading, replayer, broken, ending: Ending::Footer });
             }
             (Ok(reading @ Reading::Behind(id)), _) | (Ok(reading @ Reading::Instead(id)), None) => (reading, id),
             (Err(error), None) => return Err(error.into()),
@@ -118,9 +124,9 @@ fn begin<D: Disk>(
             (Ok(Reading::Instead(_)) | Err(_), Some(_)) => break,
         };
         match read_snapshot(dir, id)? {
-            Ok((replayer, Ending::Footer)) => return Ok(Begun { reading, replayer, broken }),
-            Ok((replayer, Ending::Missing)) => {
-                cut_short.get_or_insert(Begun { reading, replayer, broken: broken.clone() });
+            Ok((replayer, ending @ Ending::Footer)) => return Ok(Begun { reading, replayer, broken, ending }),
+            Ok((replayer, ending @ Ending::Missing)) => {
+                cut_short.get_or_insert(Begun { reading, replayer, broken: broken.clone(), ending });
                 broken.push((id, SnapshotError::NoFooter));
             }
             Err(error) => broken.push((id, error)),

@@ -125,6 +125,7 @@ pub(crate) fn open<D: Disk>(
         node: identity.node,
         metadata: metadata.opened.report.clone(),
         snapshots_unreadable: metadata.broken.clone(),
+        snapshot_cut_short: metadata.snapshot.filter(|_| metadata.is_cut_short),
         partitions: Vec::new(),
         adopted: Vec::new(),
         not_adopted: Vec::new(),
@@ -141,7 +142,9 @@ pub(crate) fn open<D: Disk>(
     let places = opening.finish_removals(&removed, &mut report)?;
     let opening = Opening { places: &places, ..opening };
     // Not before: a snapshot does not tell what is still to be removed.
-    node.give(Input::WriteSnapshots(Box::new(snapshots)));
+    if report.snapshot_cut_short.is_none() {
+        node.give(Input::WriteSnapshots(Box::new(snapshots)));
+    }
     if is_blank {
         opening.adopt(now, &mut report)?;
     }

@@ -18,6 +18,10 @@ pub struct OpeningReport {
     /// Snapshots of the metadata that could not be read, and why. An older one and the log behind it had all of it; these were
     /// given names that end in `.unreadable`.
     pub snapshots_unreadable: Vec<(SnapshotId, SnapshotError)>,
+    /// The snapshot of the metadata that was read, if it does not end as a snapshot does, and nothing else was there to begin
+    /// with: topics may be missing. No other is written in its place, and nothing in front of it is removed, as long as this
+    /// queue is open.
+    pub snapshot_cut_short: Option<SnapshotId>,
     /// The log of each partition that was opened, in order.
     pub partitions: Vec<RecoveryReport>,
     /// Partitions that the metadata did not know and has taken over: there was no metadata. How their topics were configured
@@ -40,6 +44,7 @@ impl OpeningReport {
     pub fn is_clean(&self) -> bool {
         let logs = self.metadata.is_clean() && self.partitions.iter().all(RecoveryReport::is_clean);
         logs && self.snapshots_unreadable.is_empty()
+            && self.snapshot_cut_short.is_none()
             && self.failed.is_empty()
             && self.not_adopted.is_empty()
             && self.unknown.is_empty()
@@ -54,6 +59,9 @@ impl fmt::Display for OpeningReport {
         }
         for (id, why) in &self.snapshots_unreadable {
             write!(f, "\n{id}: not read, and moved aside: {why}")?;
+        }
+        if let Some(id) = self.snapshot_cut_short {
+            write!(f, "\n{id}: read, and without its end: topics may be missing")?;
         }
         for partition in &self.adopted {
             write!(f, "\n{partition}: taken over, for there was no metadata")?;
