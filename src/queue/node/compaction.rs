@@ -8,6 +8,9 @@
 //!   batch; the compactor itself tells nobody an answer and performs nothing that came out of the lanes, so it never waits for
 //!   itself.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use crate::broker::{DiskReport, Input};
@@ -19,7 +22,7 @@ use crate::offset::Offset;
 use crate::partition::{CompactError, Partition};
 use crate::queue::node::Node;
 use crate::queue::node::outputs::{Core, Task, Todo};
-use crate::queue::node::slot::Slot;
+use crate::queue::node::slot::{Settled, Slot};
 use crate::queue::pool::Pool;
 use crate::queue::sync::atomic::AtomicBool;
 use crate::queue::sync::atomic::Ordering::{AcqRel, Acquire, Release};
@@ -114,7 +117,7 @@ impl<D: Disk> Node<D> {
                 self.core.lock().notes.compacted(&slot.partition);
             }
             // It may be worth it the next time.
-            Err(CompactFault::NotFlushed | CompactFault::Stalled) => {}
+            Err(CompactFault::NotFlushed | CompactFault::Stalled | CompactFault::Stopped) => {}
             // Retention has been there meanwhile.
             Err(CompactFault::Replace(ReplaceError::Stale { .. })) => {}
             Err(_) if work.is_stopped() || self.core.lock().has_gone(slot) => {}
@@ -229,6 +232,27 @@ struct Work<'a, D: Disk> {
 }
 
 impl<D: Disk> Work<'_, D> {
+    /// Has what is below `to` flushed, unless it is.
+    fn flush_up_to(&self, to: Offset) -> Result<(), CompactFault> {
+        for _ in 0..FLUSHES_MAX {
+            let is_settled = self.node.current(self.slot, |host| host.may_be_compacted(to));
+            if is_settled.ok_or(CompactFault::Stopped)? {
+                return Ok(());
+            }
+            let flush = Input::Flush(self.slot.partition.clone());
+            self.node.give_apart(|core, todo| core.give(self.node.clock.now(), flush, todo));
+            self.node.wait_apart(|core| {
+                let waits = |host: &Partition| {
+                    let is_under_way = *host.log().health() == Health::Good && host.log().is_flushing();
+                    is_under_way && !host.may_be_compacted(to)
+                };
+                let goes_on = !core.has_gone(self.slot) && core.current(self.slot).is_some_and(waits);
+                (!goes_on).then_some(())
+            });
+        }
+        Err(CompactFault::NotFlushed)
+    }
+
     /// Waits until a segment that the log has taken has its files, or will not have them soon.
     fn wait_for_place(&self, segment: Offset) -> Result<(), Unplaced> {
         self.node.wait_apart(|core| {
@@ -275,25 +299,22 @@ impl<D: Disk> Site for Work<'_, D> {
         ask(&mut self.slot.dir.lock())
     }
 
-    /// The mark itself is written with the replacement, in front of it.
+    /// What stands complete beside the segments takes their place at the next opening, whether the log was given it or not:
+    /// so the durable mark must not name one of them by then, or the opening would miss it.
     fn settle(&mut self, to: Offset) -> Result<(), CompactFault> {
-        for _ in 0..FLUSHES_MAX {
-            let is_settled = self.node.current(self.slot, |host| host.may_be_compacted(to));
-            if is_settled.ok_or(CompactFault::Stopped)? {
-                return Ok(());
+        self.flush_up_to(to)?;
+        let mark = self.node.current_mark(self.slot).ok_or(CompactFault::Stopped)?;
+        match self.node.settle_mark(self.slot, &mark) {
+            Ok(Settled::Noted) => Ok(()),
+            Ok(Settled::BrokenOff) => Err(CompactFault::Stopped),
+            Err(error) => {
+                // Which mark is durable nobody knows then, and trying again would not tell.
+                if error.kind != DiskErrorKind::NoSpace {
+                    self.give_up(format!("the flushed mark could not be written: {error}"));
+                }
+                Err(error.into())
             }
-            let flush = Input::Flush(self.slot.partition.clone());
-            self.node.give_apart(|core, todo| core.give(self.node.clock.now(), flush, todo));
-            self.node.wait_apart(|core| {
-                let waits = |host: &Partition| {
-                    let is_under_way = *host.log().health() == Health::Good && host.log().is_flushing();
-                    is_under_way && !host.may_be_compacted(to)
-                };
-                let goes_on = !core.has_gone(self.slot) && core.current(self.slot).is_some_and(waits);
-                (!goes_on).then_some(())
-            });
         }
-        Err(CompactFault::NotFlushed)
     }
 
     fn is_stopped(&self) -> bool {
