@@ -300,6 +300,18 @@ fn records_deleted_in_the_middle_of_their_compaction_stay_deleted_and_the_next_o
 }
 
 #[test]
+fn a_policy_that_is_taken_back_in_the_middle_of_a_compaction_ends_it() {
+    let (disk, queue, producer) = halted(At::Complete, "compact");
+    set(&queue, "prices", "cleanup.policy", "delete");
+    disk.watch.open();
+    until("what it has written is gone", || !has_leftovers(&disk.disk));
+    assert_eq!((disk.watch.places(), records(&queue).len()), (0, KEYS as usize * 10));
+    drop(producer);
+    let closed = queue.close();
+    assert!(closed.is_clean() && closed.notes.is_empty(), "{closed}");
+}
+
+#[test]
 fn cln_10_a_power_loss_at_any_stage_of_a_compaction_loses_nothing_that_counts() {
     for at in [At::Begin, At::Complete, At::Place] {
         let (disk, queue, producer) = halted(at, "compact");

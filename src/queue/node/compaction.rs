@@ -98,8 +98,7 @@ impl<D: Disk> Node<D> {
     /// The partitions whose topics are compacted.
     fn compacting_slots(&self) -> Vec<Arc<Slot<D>>> {
         let core = self.core.lock();
-        let wants = |host: &Partition| host.log().config().cleanup.compacts();
-        let of_those = |slot: &&Arc<Slot<D>>| core.broker.partition(&slot.partition).is_some_and(wants);
+        let of_those = |slot: &&Arc<Slot<D>>| core.broker.partition(&slot.partition).is_some_and(is_compacted);
         core.slots.values().filter(of_those).cloned().collect()
     }
 
@@ -326,7 +325,8 @@ impl<D: Disk> Site for Work<'_, D> {
         let partition = self.slot.partition.clone();
         let input = Input::Replace { partition, replacement: Box::new(replacement) };
         let replaced = self.node.give_apart(|core, todo| {
-            if !core.has_gone(self.slot) {
+            // Whoever takes the policy back keeps what is there (Kafka ends the compaction too).
+            if !core.has_gone(self.slot) && core.current(self.slot).is_some_and(is_compacted) {
                 core.give(self.node.clock.now(), input, todo);
             }
             core.replaced.take()
@@ -345,6 +345,11 @@ impl<D: Disk> Site for Work<'_, D> {
         let report = DiskReport::GaveUp(why);
         self.node.give_apart(|core, todo| core.report(self.node.clock.now(), self.slot, report, todo));
     }
+}
+
+/// Whether the topic of a partition is compacted.
+fn is_compacted(host: &Partition) -> bool {
+    host.log().config().cleanup.compacts()
 }
 
 fn gone<D: Disk>(slot: &Slot<D>) -> DiskError {
