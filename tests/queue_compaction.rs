@@ -300,6 +300,26 @@ fn records_deleted_in_the_middle_of_their_compaction_stay_deleted_and_the_next_o
 }
 
 #[test]
+fn segments_that_go_while_they_are_compacted_are_no_failure() {
+    let (disk, queue, producer) = halted(At::Begin, "compact,delete");
+    let to = u64::from(KEYS) * 5;
+    queue.delete_records(&prices(), DeleteBefore::Offset(Offset::new(to))).unwrap();
+    let first = format!("{:020}.log", 0);
+    until("their segments are gone", || !names(&disk.disk, "prices-0").contains(&first));
+    disk.watch.go_on_to(At::Complete);
+    until("the next compaction has come as far", || disk.watch.is_halted());
+    drop(producer);
+    std::thread::scope(|scope| {
+        let again = queue.clone();
+        let closing = scope.spawn(move || again.close());
+        until("the close has begun", || queue.offset(&prices(), OffsetSpec::Latest).is_err());
+        disk.watch.open();
+        let closed = closing.join().unwrap();
+        assert!(closed.is_clean() && closed.notes.is_empty(), "{closed}");
+    });
+}
+
+#[test]
 fn a_policy_that_is_taken_back_in_the_middle_of_a_compaction_ends_it() {
     let (disk, queue, producer) = halted(At::Complete, "compact");
     set(&queue, "prices", "cleanup.policy", "delete");

@@ -53,6 +53,13 @@ impl Gate {
         self.changed.notify_all();
     }
 
+    /// Lets him go on, and halts whoever comes there next.
+    pub(crate) fn go_on_to(&self, at: At) {
+        let mut state = self.state.lock().unwrap();
+        (state.closed, state.is_halted) = (Some(at), false);
+        self.changed.notify_all();
+    }
+
     pub(crate) fn is_halted(&self) -> bool {
         self.state.lock().unwrap().is_halted
     }

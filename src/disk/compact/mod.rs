@@ -344,7 +344,8 @@ impl<'a, S: Site> Compaction<'a, S> {
         let dirty = &below[first..];
         for (at, segment) in dirty.iter().enumerate() {
             let next = dirty.get(at + 1).map_or(to, |next| next.base_offset);
-            map_full = self.map_segment(segment, next, &mut mapping)? == Room::Full;
+            let mapped = self.map_segment(segment, next, &mut mapping);
+            map_full = mapped.map_err(|fault| self.or_stale(&[*segment], fault))? == Room::Full;
             if map_full {
                 break;
             }
@@ -388,7 +389,10 @@ impl<'a, S: Site> Compaction<'a, S> {
         let dir = DiskPath::root().entry(self.site.partition());
         let disk = self.site.disk();
         let outcome = self.write_group(&disk, &dir, inputs, end.unwrap_or(last.next_offset), cleaning);
-        let output = outcome.map_err(|fault| self.abandon(first.base_offset, fault))?;
+        let output = outcome.map_err(|fault| {
+            let fault = self.or_stale(inputs, fault);
+            self.abandon(first.base_offset, fault)
+        })?;
         let size = output.size;
         self.put_in_place(inputs, output)?;
         cleaning.report.bytes_after += u64::from(size);
@@ -405,6 +409,16 @@ impl<'a, S: Site> Compaction<'a, S> {
             Ok(()) => Ok(()),
             Err(Unplaced::Refused(fault)) => Err(self.abandon(base, fault)),
             Err(Unplaced::Later(fault)) => Err(fault),
+        }
+    }
+
+    /// What has come of a compaction of these: nobody is to blame if one of them has gone meanwhile.
+    fn or_stale(&mut self, inputs: &[SegmentInfo], fault: CompactFault) -> CompactFault {
+        let Ok(current) = self.segments() else { return fault };
+        let is_there = |input: &SegmentInfo| current.iter().any(|segment| segment.files.log == input.files.log);
+        match inputs.iter().find(|input| !is_there(input)) {
+            Some(gone) => ReplaceError::Stale { segment: gone.base_offset }.into(),
+            None => fault,
         }
     }
 
