@@ -16,6 +16,7 @@ mod ledger;
 mod positions;
 
 pub use ledger::{Acknowledged, HandOutError, Ledger, OutOfOrder, TooMany};
+pub(crate) use positions::Meter;
 pub use positions::{
     Ask, AskFor, AskId, NotAssigned, OffsetReset, Pause, PollError, Polled, Positions, PositionsConfig, Start,
 };

@@ -35,6 +35,7 @@ pub struct QueueBuilder {
     take_over: TakeOver,
     space: SpaceConfig,
     flush_scope: FlushScope,
+    consumer_memory_bytes_max: Option<u64>,
 }
 
 /// What a flush makes durable.
@@ -61,6 +62,7 @@ impl Default for QueueBuilder {
             take_over: TakeOver::IfCertain,
             space: SpaceConfig::default(),
             flush_scope: FlushScope::File,
+            consumer_memory_bytes_max: None,
         }
     }
 }
@@ -158,6 +160,26 @@ impl QueueBuilder {
         self
     }
 
+    /// How many bytes of records all consumers and the program together may have; there is no bound by default.
+    ///
+    /// An answer to a fetch counts from when a consumer takes it until the last of its records is let go of, by the consumer and
+    /// by the program, also where a cache of the queue has the same bytes, or a file is mapped; and what is decompressed counts
+    /// beside it. While another answer would make it too much, consumers fetch nothing: a
+    /// [`poll`](crate::queue::Consumer::poll) whose time is over then tells
+    /// [`ConsumeError::MemoryBound`](crate::queue::ConsumeError::MemoryBound), a tail, a stream and a future wait for room, and
+    /// all go on at once when enough was let go of. A partition that is paused is fetched again if room is made of what it had.
+    ///
+    /// A consumer of which neither it nor the program has any record may always take one answer of one partition
+    /// ([`partition_bytes_max`](crate::queue::ConsumerConfig::partition_bytes_max), or a batch if that is larger), so that none
+    /// starves because somebody else keeps records. Therefore as much is held at most: this bound, one answer for each
+    /// consumer, and what the batches decompress to whose records a poll hands out, for they were fetched before.
+    /// [`Queue::memory_use`] tells how much it is. What producers have is bounded by each producer's own
+    /// [`memory_bytes`](crate::queue::ProducerConfig::memory_bytes), and the caches by 4 MiB for each partition.
+    #[must_use]
+    pub fn consumer_memory_bytes_max(self, bytes: u64) -> Self {
+        Self { consumer_memory_bytes_max: Some(bytes), ..self }
+    }
+
     /// Opens the queue: whatever happened before is put right or reported ([`Queue::report`]).
     ///
     /// # Errors
@@ -199,6 +221,7 @@ impl QueueBuilder {
             snapshots: self.snapshots,
             take_over: self.take_over,
             flush_scope: self.flush_scope,
+            consumer_memory_bytes_max: self.consumer_memory_bytes_max,
         };
         loop {
             let before = ends();

@@ -10,6 +10,7 @@ use std::sync::{Arc, Weak};
 use crate::broker::{Body, RequestId};
 use crate::id::{TopicId, TopicName};
 use crate::message::{Fetched, Request, RequestError, Response, TopicConfig};
+use crate::queue::budget::Budget;
 use crate::record::Entry;
 use crate::time::{Instant, Timestamp};
 
@@ -52,6 +53,11 @@ pub(crate) trait Client: Debug + Send + Sync {
 
     /// Reads what a fetch was answered with, also from files. It may take a while, and holds no lock of the node.
     fn read(&self, fetched: Fetched<Body>) -> Result<Fetched<Vec<Entry>>, RequestError>;
+
+    /// What bounds the memory of those who read; `None` if nothing does.
+    fn budget(&self) -> Option<Arc<Budget>> {
+        None
+    }
 
     /// What is known of a topic; `None` if there is none of this name.
     fn topic(&self, name: &TopicName) -> Option<Arc<TopicFacts>>;

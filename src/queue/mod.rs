@@ -88,6 +88,7 @@
 
 mod admin;
 mod alarm;
+mod budget;
 mod builder;
 mod client;
 mod completion;

@@ -50,6 +50,11 @@ pub struct MemoryUse {
     /// Buffers that files were read into, as long as a consumer or the program has any record of them: for each partition of a
     /// consumer what one fetch brings, and what the program keeps.
     pub read: u64,
+    /// What counts by [`consumer_memory_bytes_max`](crate::queue::QueueBuilder::consumer_memory_bytes_max): what consumers and the
+    /// program have, decompressed records included. Nothing where there is no bound.
+    pub held: u64,
+    /// That bound, if there is one.
+    pub held_max: Option<u64>,
 }
 
 impl DiskUse {

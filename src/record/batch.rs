@@ -8,6 +8,7 @@ use crate::offset::Offset;
 use crate::record::attributes::{Attributes, Codec, TimestampType};
 use crate::record::compress::{CodecError, DecompressLimit};
 use crate::record::header::Header;
+use crate::record::kept::kept;
 use crate::record::stamp::Stamp;
 use crate::time::Timestamp;
 
@@ -189,10 +190,7 @@ impl Batch {
 
     /// The same batch, whose bytes somebody else owns: `keep` gives back what it is given.
     pub(crate) fn kept(self, keep: impl FnOnce(Bytes) -> Bytes) -> Self {
-        let (at, len) = (self.body.as_ptr(), self.body.len());
-        let body = keep(self.body);
-        debug_assert_eq!((body.as_ptr(), body.len()), (at, len), "these are other bytes");
-        Self { body, ..self }
+        Self { body: kept(self.body, keep), ..self }
     }
 
     /// The bytes behind the stamp, shared.

@@ -59,6 +59,14 @@ impl Entry {
         }
     }
 
+    /// The same entry, whose bytes somebody else owns: `keep` gives back what it is given.
+    pub(crate) fn kept(self, keep: impl FnOnce(Bytes) -> Bytes) -> Self {
+        match self {
+            Self::Batch(batch) => Self::Batch(batch.kept(keep)),
+            Self::Legacy(legacy) => Self::Legacy(legacy.kept(keep)),
+        }
+    }
+
     /// How many bytes the entry takes in a file.
     pub fn size(&self) -> u32 {
         match self {

@@ -18,6 +18,7 @@ mod control;
 mod entry;
 mod fields;
 mod header;
+mod kept;
 pub mod legacy;
 mod origin;
 mod records;

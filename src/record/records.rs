@@ -13,6 +13,7 @@ use crate::record::attributes::TimestampType;
 use crate::record::batch::Batch;
 use crate::record::compress::{CodecError, DecompressLimit};
 use crate::record::fields::{RawRecord, Record, RecordFault};
+use crate::record::kept::kept;
 use crate::record::legacy::{LegacyIter, LegacyRecords};
 use crate::time::Timestamp;
 
@@ -125,6 +126,14 @@ impl Batch {
 impl Records {
     pub(crate) const fn legacy(records: LegacyRecords) -> Self {
         Self(Inner::Legacy(records))
+    }
+
+    /// The same records, whose bytes somebody else owns: `keep` gives back what it is given.
+    pub(crate) fn kept(self, keep: impl FnOnce(Bytes) -> Bytes) -> Self {
+        Self(match self.0 {
+            Inner::Batch { bytes, frame } => Inner::Batch { bytes: kept(bytes, keep), frame },
+            Inner::Legacy(records) => Inner::Legacy(records.kept(keep)),
+        })
     }
 
     /// What keys, values and headers borrow from.

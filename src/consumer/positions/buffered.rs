@@ -4,6 +4,8 @@
 //! such transactions by their first offsets, and each ends at its abort marker.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::fmt::Debug;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -54,6 +56,29 @@ pub(super) struct Piece {
     origin: Origin,
 }
 
+/// Who counts what is decompressed, as long as anybody has any of it.
+pub(crate) trait Meter: Debug + Send + Sync {
+    /// The same bytes, counted from now on.
+    fn count(self: Arc<Self>, bytes: Bytes) -> Bytes;
+}
+
+/// How a batch is opened.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Opening<'a> {
+    pub(super) limit: DecompressLimit,
+    pub(super) meter: Option<&'a Arc<dyn Meter>>,
+}
+
+impl Opening<'_> {
+    fn records(self, entry: &Entry) -> Result<Records, RecordError> {
+        let records = entry.records(self.limit)?;
+        Ok(match self.meter {
+            Some(meter) if entry.is_compressed() => records.kept(|bytes| Arc::clone(meter).count(bytes)),
+            Some(_) | None => records,
+        })
+    }
+}
+
 /// What comes next.
 #[derive(Debug)]
 pub(super) enum Step {
@@ -83,10 +108,10 @@ impl Buffered {
         &mut self,
         mut position: Offset,
         count_max: u32,
-        limit: DecompressLimit,
+        opening: Opening<'_>,
     ) -> Result<Step, RecordError> {
         loop {
-            if self.open.is_none() && !self.open_next(&mut position, limit)? {
+            if self.open.is_none() && !self.open_next(&mut position, opening)? {
                 return Ok(Step::End { next: position });
             }
             let Some(open) = &mut self.open else { return Ok(Step::End { next: position }) };
@@ -103,14 +128,14 @@ impl Buffered {
     }
 
     /// Opens the next batch with records for applications. What is passed over moves `position`.
-    fn open_next(&mut self, position: &mut Offset, limit: DecompressLimit) -> Result<bool, RecordError> {
+    fn open_next(&mut self, position: &mut Offset, opening: Opening<'_>) -> Result<bool, RecordError> {
         while let Some(entry) = self.entries.front() {
             let next = entry.next_offset();
-            let is_wanted = self.is_wanted(limit)?;
+            let is_wanted = self.is_wanted(opening.limit)?;
             if is_wanted && next > *position {
                 // An error leaves the batch in front, to be met again.
                 let Some(entry) = self.entries.front() else { return Ok(false) };
-                let records = entry.records(limit)?;
+                let records = opening.records(entry)?;
                 let mark = records.iter().mark();
                 let origin = Origin { timestamp_type: entry.timestamp_type(), leader_epoch: entry.leader_epoch() };
                 self.open = Some(Open { records, mark, origin, next });

@@ -21,6 +21,7 @@ mod config;
 mod error;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use crate::epoch::LeaderEpoch;
 use crate::id::TopicPartition;
@@ -29,8 +30,9 @@ use crate::offset::Offset;
 use crate::time::Instant;
 
 pub use ask::{Ask, AskFor, AskId};
+pub(crate) use buffered::Meter;
 pub use buffered::Polled;
-use buffered::{Buffered, Step};
+use buffered::{Buffered, Opening, Step};
 pub use config::{OffsetReset, Pause, PositionsConfig, Start};
 pub use error::{NotAssigned, PollError};
 
@@ -38,6 +40,9 @@ pub use error::{NotAssigned, PollError};
 #[derive(Debug)]
 pub struct Positions {
     config: PositionsConfig,
+    meter: Option<Arc<dyn Meter>>,
+    /// Whether batches are asked for.
+    fetching: Pause,
     partitions: BTreeMap<TopicPartition, Assigned>,
     /// Who is asked about next: whoever was served goes to the end.
     turns: BTreeMap<u64, TopicPartition>,
@@ -86,6 +91,8 @@ impl Positions {
     pub fn new(config: PositionsConfig) -> Self {
         Self {
             config,
+            meter: None,
+            fetching: Pause::Running,
             partitions: BTreeMap::new(),
             turns: BTreeMap::new(),
             next_turn: 0,
@@ -95,6 +102,11 @@ impl Positions {
             is_changed: false,
             again_at: None,
         }
+    }
+
+    /// Has what is decompressed counted.
+    pub(crate) fn count_with(&mut self, meter: Arc<dyn Meter>) {
+        self.meter = Some(meter);
     }
 
     /// Reads this partition too; one that is read already begins anew.
@@ -154,6 +166,25 @@ impl Positions {
         Ok(())
     }
 
+    /// Asks for no more batches of any partition, or does so again. What is on its way may still come.
+    pub fn set_fetching(&mut self, fetching: Pause) {
+        self.is_changed |= self.fetching != fetching;
+        self.fetching = fetching;
+    }
+
+    /// Lets go of what was fetched of partitions that are paused: once they are not it is fetched again. Answers whether there
+    /// was any.
+    pub fn forget_paused(&mut self) -> bool {
+        let paused = self.partitions.values_mut().filter(|assigned| assigned.pause == Pause::Paused);
+        let forgotten = paused.filter_map(|assigned| assigned.buffered.take()).count();
+        self.ready.retain(|ready| {
+            let assigned = self.partitions.get(ready);
+            assigned.is_some_and(|assigned| assigned.buffered.is_some() || assigned.trouble.is_some())
+        });
+        self.is_changed |= forgotten > 0;
+        forgotten > 0
+    }
+
     /// The offset of the next record to be handed out; `None` if it is not known yet, or the partition is not read.
     pub fn position(&self, partition: &TopicPartition) -> Option<Offset> {
         match self.partitions.get(partition)?.state {
@@ -193,6 +224,9 @@ impl Positions {
                 self.again_at = Some(self.again_at.unwrap_or(Instant::MAX).min(assigned.not_before));
             }
             let Some(what) = assigned.question(now) else { continue };
+            if self.fetching == Pause::Paused && matches!(what, AskFor::Batches(_)) {
+                continue;
+            }
             self.next_ask += 1;
             let id = AskId::new(self.next_ask);
             assigned.asked = Some(id);
@@ -280,7 +314,7 @@ impl Positions {
 
     /// Hands out from the front of one partition.
     fn poll_one(&mut self, partition: &TopicPartition, records_max: u32) -> Result<Handed, PollError> {
-        let limit = self.config.decompress_limit;
+        let opening = Opening { limit: self.config.decompress_limit, meter: self.meter.as_ref() };
         let Some(assigned) = self.partitions.get_mut(partition) else { return Ok(Handed::Nothing) };
         if assigned.pause == Pause::Paused {
             return Ok(Handed::Paused);
@@ -291,7 +325,7 @@ impl Positions {
         let (Some(buffered), State::At(position)) = (assigned.buffered.as_mut(), assigned.state) else {
             return Ok(Handed::Nothing);
         };
-        let step = buffered.step(position, records_max, limit);
+        let step = buffered.step(position, records_max, opening);
         let step = step.map_err(|error| PollError::Corrupt { partition: partition.clone(), position, error })?;
         match step {
             Step::Records { piece, next } => {

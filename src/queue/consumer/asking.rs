@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::broker::{Body, RequestId};
-use crate::consumer::{Ask, AskFor, AskId, PollError, Polled, Positions};
+use crate::consumer::{Ask, AskFor, AskId, Pause, PollError, Polled, Positions};
 use crate::id::{GroupId, TopicPartition};
 use crate::message::{
     Answer, ErrorCode, Fetch, FetchPartition, Fetched, ListOffsets, ListPartition, OffsetFetch, OffsetSpec,
@@ -23,7 +23,7 @@ use crate::offset::Offset;
 use crate::queue::client::{Client, Stopped};
 use crate::queue::consumer::config::{ConsumerConfig, millis};
 use crate::queue::consumer::inbox::{Arrival, Inbox, Question};
-use crate::record::Entry;
+use crate::queue::consumer::room::{Room, Shortage};
 use crate::time::Instant;
 
 /// How long nothing may be asked before it is asked whether the queue is still there.
@@ -41,6 +41,9 @@ pub(super) struct Asking {
     next_question: u64,
     /// Answers that take some reading, in the order in which they came.
     unread: VecDeque<(AskId, Fetched<Body>)>,
+    /// One of them comes before what was read already, for that has told of something wrong.
+    is_unread_first: bool,
+    room: Room,
     /// Answers as they came, between taking them and looking at them.
     arrivals: Vec<Arrival>,
     /// What a caller waits for has come.
@@ -98,15 +101,21 @@ impl Asking {
             partition_bytes_max: config.partition_bytes_max,
             wait_max_ms: u32::try_from(millis(config.fetch_wait_max)).unwrap_or(u32::MAX).max(1),
         };
+        let inbox = Arc::default();
+        let room = Room::new(client.budget(), &inbox);
+        let mut positions = Positions::new(config.positions());
+        room.meter().into_iter().for_each(|meter| positions.count_with(meter));
         Self {
-            positions: Positions::new(config.positions()),
+            positions,
             client,
-            inbox: Arc::default(),
+            inbox,
             group,
             limits,
             open: BTreeMap::new(),
             next_question: 0,
             unread: VecDeque::new(),
+            is_unread_first: false,
+            room,
             arrivals: Vec::new(),
             called: None,
             next_probe: Instant::ZERO,
@@ -241,6 +250,13 @@ impl Asking {
             }
         }
         self.arrivals = arrivals;
+        self.look_for_room();
+    }
+
+    /// What there is no memory for is not asked for.
+    fn look_for_room(&mut self) {
+        let fetching = if self.room.is_short() { Pause::Paused } else { Pause::Running };
+        self.positions.set_fetching(fetching);
     }
 
     fn on_arrival(&mut self, now: Instant, arrival: Arrival) {
@@ -276,29 +292,61 @@ impl Asking {
             Err(error) => self.positions.fetched(now, id, Err(error)),
             Ok(fetched) => match &fetched.body {
                 Body::Nothing => self.positions.fetched(now, id, Ok(fetched.map(|_| Vec::new()))),
-                Body::Batches(_) => self.read(now, id, fetched),
+                Body::Batches(_) => {
+                    if let Err(fetched) = self.read(now, id, fetched) {
+                        // What is in memory anyway is not kept there by the one who waits: it is asked for again.
+                        self.positions.fetched(now, id, Ok(fetched.map(|_| Vec::new())));
+                    }
+                }
                 Body::File(_) => self.unread.push_back((id, fetched)),
             },
         }
     }
 
-    fn read(&mut self, now: Instant, id: AskId, fetched: Fetched<Body>) {
-        if self.positions.is_open(id) {
-            let read: Result<Fetched<Vec<Entry>>, RequestError> = self.client.read(fetched);
-            self.positions.fetched(now, id, read);
+    /// Reads an answer, if there is memory for it; gives it back if not.
+    fn read(&mut self, now: Instant, id: AskId, fetched: Fetched<Body>) -> Result<(), Fetched<Body>> {
+        if !self.positions.is_open(id) {
+            return Ok(());
         }
+        let taken = self.room.take(&fetched.body).or_else(|no_room| match self.positions.forget_paused() {
+            true => self.room.take(&fetched.body),
+            false => Err(no_room),
+        });
+        let Ok(taken) = taken else { return Err(fetched) };
+        let read = self.client.read(fetched);
+        self.positions.fetched(now, id, read.map(|fetched| fetched.map(|entries| taken.keep(entries))));
+        Ok(())
     }
 
     /// At most `records_max` records, of what has come. Files are read only as far as it takes to have any.
     pub(super) fn hand_out(&mut self, records_max: u32) -> Result<Vec<Polled>, PollError> {
+        // Something wrong is told again and again, until somebody seeks past it. The others are read in between.
+        if std::mem::take(&mut self.is_unread_first) {
+            self.read_next();
+        }
         loop {
-            let polled = self.positions.poll(records_max)?;
-            if !polled.is_empty() {
+            let polled = self.positions.poll(records_max).inspect_err(|_| self.is_unread_first = true)?;
+            if !polled.is_empty() || !self.read_next() {
                 return Ok(polled);
             }
-            let Some((id, fetched)) = self.unread.pop_front() else { return Ok(polled) };
-            self.read(self.client.now(), id, fetched);
         }
+    }
+
+    /// Reads the next answer. Answers whether there was one, and memory for it.
+    fn read_next(&mut self) -> bool {
+        let Some((id, fetched)) = self.unread.pop_front() else { return false };
+        let read = self.read(self.client.now(), id, fetched);
+        let is_read = read.is_ok();
+        if let Err(fetched) = read {
+            self.unread.push_front((id, fetched));
+            self.look_for_room();
+        }
+        is_read
+    }
+
+    /// How short of memory it is, if it could have fetched more.
+    pub(super) fn shortage(&self) -> Option<Shortage> {
+        self.room.shortage()
     }
 
     /// Takes back the questions that nobody wants an answer to any more, after positions have been moved by hand.

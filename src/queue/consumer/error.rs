@@ -46,6 +46,16 @@ pub enum ConsumeError {
         /// How many are not.
         outstanding: u64,
     },
+    /// There may be more records, but the queue's consumers and the program have as many bytes of them as may be, and too
+    /// few were let go of in time: see
+    /// [`QueueBuilder::consumer_memory_bytes_max`](crate::queue::QueueBuilder::consumer_memory_bytes_max).
+    #[error("consumers and the program have {held} bytes of records, of {bytes_max}: drop some to read on")]
+    MemoryBound {
+        /// How many bytes they have.
+        held: u64,
+        /// How many they may.
+        bytes_max: u64,
+    },
     /// A partition that was assigned by hand is not there any more: its topic was deleted. It is assigned no longer.
     #[error("{partition} was deleted")]
     Deleted {

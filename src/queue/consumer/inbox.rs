@@ -8,6 +8,7 @@
 #[cfg(feature = "async")]
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::task::Wake;
 #[cfg(feature = "async")]
 use std::task::Waker;
 
@@ -149,6 +150,13 @@ impl Inbox {
         }
         mail.task = Some(Task { waker: waker.clone(), at });
         Waited::TimedOut
+    }
+}
+
+/// Something has become possible that was not.
+impl Wake for Inbox {
+    fn wake(self: Arc<Self>) {
+        self.nudge();
     }
 }
 

@@ -26,6 +26,7 @@ mod error;
 mod future;
 mod inbox;
 mod record;
+mod room;
 mod subscription;
 mod tail;
 #[cfg(all(test, not(loom)))]
@@ -53,6 +54,7 @@ pub use error::{CommitError, ConsumeError, SeekError, SubscribeError};
 pub use future::{PollAsync, RecordStream};
 use inbox::{Inbox, WaitFor, Waited};
 pub use record::{ConsumedRecord, LentRecords, OwnedRecord, OwnedRecords, Receipt, Records};
+use room::Shortage;
 use subscription::{Change, Subscription};
 pub use tail::Tail;
 
@@ -306,7 +308,10 @@ impl Consumer {
     fn nothing(&self) -> Result<Records, ConsumeError> {
         match &self.book {
             Some(book) if book.room() == 0 => Err(ConsumeError::Unacknowledged { outstanding: book.outstanding() }),
-            Some(_) | None => Ok(Records::default()),
+            Some(_) | None => match self.asking.shortage() {
+                Some(Shortage { held, bytes_max }) => Err(ConsumeError::MemoryBound { held, bytes_max }),
+                None => Ok(Records::default()),
+            },
         }
     }
 
@@ -331,13 +336,13 @@ impl Consumer {
             return Err(ConsumeError::Deleted { partition });
         }
         self.maybe_look(self.now());
-        let records = self.hand_out(records_max)?;
-        if !records.is_empty() {
-            // Others read ahead while these are being worked on.
+        let handed = self.hand_out(records_max);
+        if handed.as_ref().map_or(true, |records| !records.is_empty()) {
+            // Others read ahead while these are being worked on, and go on where one has told of something wrong.
             if self.asking.positions.is_changed() {
                 self.asking.ask(self.now());
             }
-            return Ok(Some(records));
+            return handed.map(Some);
         }
         let now = self.now();
         self.asking.ask(now);

@@ -8,6 +8,7 @@ use crate::id::TopicName;
 use crate::message::{
     Acks, Fetched, PartitionAnswer, Produce, ProducePartition, Produced, Request, RequestError, Response, TopicConfig,
 };
+use crate::queue::budget::Budget;
 use crate::queue::client::{Client, Clocked, OnAnswer, Stopped, TopicFacts};
 use crate::queue::node::outputs::Todo;
 use crate::queue::node::{Node, checks};
@@ -22,6 +23,10 @@ impl<D: Disk> Client for Node<D> {
 
     fn date(&self) -> Timestamp {
         self.clock.date()
+    }
+
+    fn budget(&self) -> Option<Arc<Budget>> {
+        self.budget.clone()
     }
 
     fn ask(&self, request: Request, on_answer: OnAnswer) -> RequestId {

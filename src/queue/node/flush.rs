@@ -146,6 +146,7 @@ mod tests {
             open_files_max: 64,
             upkeep_interval_ms: u64::MAX,
             flush_scope,
+            consumer_memory_bytes_max: None,
             snapshots: crate::controller::SnapshotRules::default(),
             take_over: TakeOver::IfCertain,
         };

@@ -8,6 +8,7 @@ use crate::broker::{Body, RequestId};
 use crate::disk::Disk;
 use crate::id::{TopicName, TopicPartition};
 use crate::message::{Fetched, Request, RequestError};
+use crate::queue::budget::Budget;
 use crate::queue::client::{Client, Clocked, OnAnswer, TopicFacts};
 use crate::queue::node::ending::Alive;
 use crate::queue::node::{Closed, Node, Notes};
@@ -51,6 +52,10 @@ impl<D: Disk> Client for Handle<D> {
 
     fn date(&self) -> Timestamp {
         self.0.date()
+    }
+
+    fn budget(&self) -> Option<Arc<Budget>> {
+        self.0.budget()
     }
 
     fn ask(&self, request: Request, on_answer: OnAnswer) -> RequestId {

@@ -46,6 +46,7 @@ use crate::disk::{Disk, DiskError, LogDir};
 use crate::id::BrokerId;
 use crate::log::{Closing, FlushedMark};
 use crate::queue::alarm::Alarm;
+use crate::queue::budget::Budget;
 use crate::queue::builder::FlushScope;
 use crate::queue::client::Clocked;
 use crate::queue::pool::{Panic, Pool};
@@ -85,6 +86,8 @@ pub(crate) struct Node<D: Disk> {
     checks: CheckCache,
     /// The bytes of batches that clients have sent, wherever they are now.
     live: Live,
+    /// What bounds the memory of those who read, if anything does.
+    budget: Option<Arc<Budget>>,
     /// Held by whoever closes the node.
     closing: Mutex<()>,
     /// Notified whenever the node was given something, if anybody watches.
@@ -118,6 +121,8 @@ pub(crate) struct NodeOptions {
     pub(crate) upkeep_interval_ms: u64,
     /// What a flush makes durable.
     pub(crate) flush_scope: FlushScope,
+    /// How many bytes of records consumers and the program may have, if that is bounded.
+    pub(crate) consumer_memory_bytes_max: Option<u64>,
 }
 
 /// The last handle has gone: whoever still waits is told.
@@ -149,6 +154,7 @@ impl<D: Disk> Node<D> {
             flushes: Flushes::new(options.flush_scope),
             checks: CheckCache::default(),
             live: Live::default(),
+            budget: options.consumer_memory_bytes_max.map(Budget::new),
             closing: Mutex::new(()),
             changed: Condvar::new(),
             watching: AtomicUsize::new(0),

@@ -266,6 +266,7 @@ mod tests {
             open_files_max: 8,
             upkeep_interval_ms: 30_000,
             flush_scope: FlushScope::File,
+            consumer_memory_bytes_max: None,
             snapshots: crate::controller::SnapshotRules::default(),
             take_over,
             space: crate::broker::SpaceConfig::default(),

@@ -60,6 +60,7 @@ fn node_with(disk: &MemDisk, value_bytes: usize) -> Arc<Node<MemDisk>> {
         open_files_max: 64,
         upkeep_interval_ms: u64::MAX,
         flush_scope: FlushScope::File,
+        consumer_memory_bytes_max: None,
         snapshots: crate::controller::SnapshotRules::default(),
         take_over,
     };

@@ -98,6 +98,8 @@ impl<D: Disk> Node<D> {
             batches: self.live.bytes(),
             cached,
             read: slots.iter().map(|slot| slot.read_bytes()).sum(),
+            held: self.budget.as_ref().map_or(0, |budget| budget.held()),
+            held_max: self.budget.as_ref().map(|budget| budget.bytes_max()),
         }
     }
 

@@ -53,6 +53,8 @@ pub(crate) struct OpeningOptions {
     pub(crate) upkeep_interval_ms: u64,
     /// What a flush makes durable.
     pub(crate) flush_scope: FlushScope,
+    /// How many bytes of records consumers and the program may have, if that is bounded.
+    pub(crate) consumer_memory_bytes_max: Option<u64>,
     pub(crate) snapshots: SnapshotRules,
     pub(crate) take_over: TakeOver,
 }
@@ -224,6 +226,7 @@ fn start<D: Disk>(
         open_files_max: options.open_files_max,
         upkeep_interval_ms: options.upkeep_interval_ms,
         flush_scope: options.flush_scope,
+        consumer_memory_bytes_max: options.consumer_memory_bytes_max,
     };
     Ok(Node::start(broker, dirs, options)?)
 }

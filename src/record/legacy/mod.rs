@@ -20,6 +20,7 @@ use crate::record::attributes::{Codec, TimestampType};
 use crate::record::batch::BatchError;
 use crate::record::compress::{self, DecompressLimit, Lz4Header};
 use crate::record::fields::{Headers, Record, RecordFault};
+use crate::record::kept::kept;
 use crate::record::records::{RecordError, Records};
 use crate::time::Timestamp;
 
@@ -41,6 +42,11 @@ pub struct LegacyBatch {
 }
 
 impl LegacyBatch {
+    /// The same entry, whose bytes somebody else owns: `keep` gives back what it is given.
+    pub(crate) fn kept(self, keep: impl FnOnce(Bytes) -> Bytes) -> Self {
+        Self { bytes: kept(self.bytes, keep), ..self }
+    }
+
     /// Checks the entry at the front of `bytes` and shares it. What follows it is left alone.
     ///
     /// # Errors
@@ -193,6 +199,10 @@ pub(crate) struct LegacyRecords {
 }
 
 impl LegacyRecords {
+    pub(crate) fn kept(self, keep: impl FnOnce(Bytes) -> Bytes) -> Self {
+        Self { bytes: kept(self.bytes, keep), ..self }
+    }
+
     pub(crate) const fn bytes(&self) -> &Bytes {
         &self.bytes
     }

@@ -5,6 +5,7 @@
 #[cfg(feature = "async")]
 mod asynchronous;
 mod committing;
+mod memory;
 mod node;
 mod reading;
 mod stopping;

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use crate::broker::{Body, RequestId};
+use crate::broker::{Body, FileRead, RequestId};
 use crate::id::{GroupId, TopicId, TopicName, TopicPartition};
+use crate::log::{EpochCache, FileId, Isolation, Span, SpanFacts};
 use crate::message::{
     AbortedTransaction, Answer, Committed, Detail, ErrorCode, Fetch, FetchPartition, Fetched, IsolationLevel,
     ListedOffset, OffsetSpec, PartitionAnswer, Request, RequestError, Response, TopicConfig,
 };
 use crate::offset::Offset;
+use crate::queue::budget::Budget;
 use crate::queue::client::{Client, Clocked, OnAnswer, Stopped, TopicFacts};
 use crate::queue::sync::{Condvar, Deadline, Mutex, WaitUntil};
 use crate::record::{Batch, BatchBuilder, Codec, Entry, NewRecord};
@@ -47,6 +49,9 @@ struct Inside {
     /// What is appended when somebody helps.
     to_help: VecDeque<(TopicPartition, Vec<&'static str>)>,
     reads: usize,
+    budget: Option<Arc<Budget>>,
+    /// What there is is in files.
+    is_in_files: bool,
 }
 
 impl std::fmt::Debug for Inside {
@@ -135,6 +140,18 @@ impl Node {
         log.batches.push(batch);
         drop(inside);
         self.serve();
+    }
+
+    /// Bounds the memory of the consumers that come.
+    pub(super) fn bound_memory(&self, bytes_max: u64) -> Arc<Budget> {
+        let budget = Budget::new(bytes_max);
+        self.inside.lock().budget = Some(Arc::clone(&budget));
+        budget
+    }
+
+    /// Has what there is read from files from now on.
+    pub(super) fn move_to_files(&self) {
+        self.inside.lock().is_in_files = true;
     }
 
     /// All below `offset` is gone.
@@ -348,7 +365,11 @@ impl Inside {
             last_stable_offset: at(log.last_stable.unwrap_or(log.end)),
             log_start_offset: at(log.start),
             aborted: log.aborted.clone(),
-            body: if batches.is_empty() { Body::Nothing } else { Body::Batches(batches) },
+            body: match batches.is_empty() {
+                true => Body::Nothing,
+                false if self.is_in_files => Body::File(Box::new(file_of(part, &batches))),
+                false => Body::Batches(batches),
+            },
         })
     }
 
@@ -363,6 +384,25 @@ impl Inside {
         };
         Some(ListedOffset { offset: at(found), timestamp: None, leader_epoch: None })
     }
+}
+
+/// A file that begins with these batches.
+fn file_of(part: &FetchPartition, batches: &[Batch]) -> FileRead {
+    let end = batches.iter().map(Batch::size).sum();
+    let next = batches.last().map_or(part.fetch_offset, |last| last.last_offset().advance(1));
+    let span = Span {
+        file: FileId(1),
+        segment: at(0),
+        segment_next: next,
+        position: 0,
+        end,
+        from: part.fetch_offset,
+        ceiling: next,
+        bytes_max: part.bytes_max,
+    };
+    let facts = SpanFacts { hint: None, index: None, epochs: EpochCache::new() };
+    let isolation = Isolation::HighWatermark;
+    FileRead { partition: part.partition.clone(), topic_id: None, span, facts, isolation }
 }
 
 impl Log {
@@ -388,6 +428,10 @@ impl Client for Node {
 
     fn date(&self) -> Timestamp {
         Timestamp::from_millis(0)
+    }
+
+    fn budget(&self) -> Option<Arc<Budget>> {
+        self.inside.lock().budget.clone()
     }
 
     fn ask(&self, request: Request, on_answer: OnAnswer) -> RequestId {
@@ -422,7 +466,11 @@ impl Client for Node {
         }
         Ok(fetched.map(|body| match body {
             Body::Batches(batches) => batches.into_iter().map(Entry::from).collect(),
-            Body::Nothing | Body::File(_) => Vec::new(),
+            Body::File(read) => {
+                let batches = inside.logs[&read.partition].batches.iter();
+                batches.filter(|batch| batch.last_offset() >= read.span.from).cloned().map(Entry::from).collect()
+            }
+            Body::Nothing => Vec::new(),
         }))
     }
 
