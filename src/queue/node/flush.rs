@@ -122,7 +122,6 @@ impl<D: Disk> Node<D> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::SpaceConfig;
     use crate::disk::mem::{Choice, Fails};
     use crate::disk::{DiskErrorKind, MemDisk};
     use crate::id::{TopicName, TopicPartition};
@@ -130,7 +129,7 @@ mod tests {
         Acks, CreateTopics, Durability, NewTopic, Produce, ProducePartition, Request, Response, Trial,
     };
     use crate::queue::client::Client;
-    use crate::queue::opening::{OpeningOptions, TakeOver, open};
+    use crate::queue::opening::{OpeningOptions, open};
     use crate::queue::sync::atomic::Ordering::Release;
     use crate::record::{BatchBuilder, Codec, NewRecord};
     use crate::time::Timestamp;
@@ -139,17 +138,7 @@ mod tests {
 
     /// A node without threads, so that all that it has to do is done here.
     fn node_on(disk: &MemDisk, flush_scope: FlushScope) -> Arc<Node<MemDisk>> {
-        let options = OpeningOptions {
-            names: vec![String::new()],
-            space: SpaceConfig::default(),
-            threads: 0,
-            open_files_max: 64,
-            upkeep_interval_ms: u64::MAX,
-            flush_scope,
-            consumer_memory_bytes_max: None,
-            snapshots: crate::controller::SnapshotRules::default(),
-            take_over: TakeOver::IfCertain,
-        };
+        let options = OpeningOptions { threads: 0, flush_scope, ..OpeningOptions::quiet() };
         let node = open(vec![disk.clone()], options, Timestamp::from_millis(0)).unwrap().0;
         let topics = vec![NewTopic::new(TopicName::new("orders").unwrap()).partitions(COUNT)];
         let request = CreateTopics { topics, timeout_ms: 0, trial: Trial::Do };

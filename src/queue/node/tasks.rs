@@ -250,7 +250,6 @@ mod tests {
     use crate::disk::{DiskPath, MemDisk};
     use crate::id::TopicName;
     use crate::message::{CreateTopics, DeleteTopics, NewTopic, Request, Response, TopicRef, Trial};
-    use crate::queue::builder::FlushScope;
     use crate::queue::client::Client;
     use crate::queue::opening::{self, OpeningOptions};
     use crate::queue::sync::Mutex;
@@ -260,17 +259,7 @@ mod tests {
     fn open_node(disk: &MemDisk) -> Arc<Node<MemDisk>> {
         let names = vec!["disk 0".to_owned()];
         let take_over = opening::TakeOver::IfCertain;
-        let options = OpeningOptions {
-            names,
-            threads: 1,
-            open_files_max: 8,
-            upkeep_interval_ms: 30_000,
-            flush_scope: FlushScope::File,
-            consumer_memory_bytes_max: None,
-            snapshots: crate::controller::SnapshotRules::default(),
-            take_over,
-            space: crate::broker::SpaceConfig::default(),
-        };
+        let options = OpeningOptions { names, take_over, ..OpeningOptions::quiet() };
         opening::open(vec![disk.clone()], options, Timestamp::from_millis(0)).unwrap().0
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::broker::{Body, DiskReport, Input, SpaceConfig};
+use crate::broker::{Body, DiskReport, Input};
 use crate::disk::{Disk, DiskPath, MemDisk};
 use crate::id::TopicPartition;
 use crate::log::{DiskOp, FileId, OpFailure, OpSeq, Part, SegmentFiles};
@@ -16,7 +16,7 @@ use crate::message::{
 };
 use crate::offset::Offset;
 use crate::partition::{ListOffsets, ListedOffset, OffsetSpec, TimeSearch};
-use crate::queue::builder::{FlushScope, QueueBuilder};
+use crate::queue::builder::QueueBuilder;
 use crate::queue::client::Client;
 use crate::queue::completion::Completion;
 use crate::queue::node::Node;
@@ -53,17 +53,7 @@ fn node_with(disk: &MemDisk, value_bytes: usize) -> Arc<Node<MemDisk>> {
     drop(producer);
     assert!(queue.close().is_clean());
     let (names, take_over) = (vec![String::new()], TakeOver::IfCertain);
-    let options = OpeningOptions {
-        names,
-        space: SpaceConfig::default(),
-        threads: 1,
-        open_files_max: 64,
-        upkeep_interval_ms: u64::MAX,
-        flush_scope: FlushScope::File,
-        consumer_memory_bytes_max: None,
-        snapshots: crate::controller::SnapshotRules::default(),
-        take_over,
-    };
+    let options = OpeningOptions { names, take_over, ..OpeningOptions::quiet() };
     open(vec![disk.clone()], options, Timestamp::from_millis(0)).unwrap().0
 }
 

@@ -59,6 +59,24 @@ pub(crate) struct OpeningOptions {
     pub(crate) take_over: TakeOver,
 }
 
+#[cfg(test)]
+impl OpeningOptions {
+    /// For a test that has one directory and no upkeep.
+    pub(crate) fn quiet() -> Self {
+        Self {
+            names: vec![String::new()],
+            space: SpaceConfig::default(),
+            threads: 1,
+            open_files_max: 64,
+            upkeep_interval_ms: u64::MAX,
+            flush_scope: FlushScope::File,
+            consumer_memory_bytes_max: None,
+            snapshots: SnapshotRules::default(),
+            take_over: TakeOver::IfCertain,
+        }
+    }
+}
+
 /// When partitions are taken over where there is no metadata.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum TakeOver {

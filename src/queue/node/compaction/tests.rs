@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::broker::{Body, SpaceConfig};
+use crate::broker::Body;
 use crate::disk::mem::{Applied, Choice};
 use crate::disk::{LogFile, MemDisk, OpenOptions};
 use crate::id::TopicPartition;
@@ -12,11 +12,11 @@ use crate::message::{
     TopicConfig, Trial,
 };
 use crate::offset::Offset;
-use crate::queue::builder::{FlushScope, QueueBuilder};
+use crate::queue::builder::QueueBuilder;
 use crate::queue::client::Client;
 use crate::queue::completion::Completion;
 use crate::queue::node::Node;
-use crate::queue::opening::{OpeningOptions, TakeOver, open};
+use crate::queue::opening::{OpeningOptions, open};
 use crate::queue::producer::{ProducerConfig, Record};
 use crate::record::{BatchBuilder, Codec, NewRecord};
 use crate::time::Timestamp;
@@ -56,16 +56,7 @@ fn value_of(round: u8) -> Vec<u8> {
 
 /// A node on it that does nothing by itself.
 fn node_on(disk: &MemDisk) -> Arc<Node<MemDisk>> {
-    let options = OpeningOptions {
-        names: vec![String::new()],
-        space: SpaceConfig::default(),
-        threads: 1,
-        open_files_max: 64,
-        upkeep_interval_ms: u64::MAX,
-        flush_scope: FlushScope::File,
-        snapshots: crate::controller::SnapshotRules::default(),
-        take_over: TakeOver::IfCertain,
-    };
+    let options = OpeningOptions::quiet();
     open(vec![disk.clone()], options, NOW).unwrap().0
 }
 
