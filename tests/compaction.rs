@@ -177,6 +177,23 @@ fn cln_03_records_without_a_key_go() {
 }
 
 #[test]
+fn the_last_batch_of_what_is_compacted_stays_without_its_records_and_tells_where_it_ended() {
+    let mut log = new_log();
+    log.configure(LogConfig { cleanup: Cleanup::Delete, ..options().config }).unwrap();
+    put(&mut log, &[("k", Some("v"))]);
+    for _ in 0..2 {
+        let mut unkeyed = builder();
+        unkeyed.push(&NewRecord::new(at(0), None, Some(b"nobody's"))).unwrap();
+        log.append(at(0), &unkeyed.build().unwrap()).unwrap();
+    }
+    log.roll(at(0)).unwrap();
+    log.compact_anyway(at(0)).unwrap();
+    assert_eq!(texts(&mut log), expected(&[(0, "k", Some("v"))]));
+    let ends = log.read(Offset::ZERO, 1 << 20, Isolation::LogEnd).unwrap().batches;
+    assert_eq!(ends.iter().map(|entry| entry.next_offset().get()).collect::<Vec<_>>(), [1, 3]);
+}
+
+#[test]
 fn cln_04_the_active_segment_is_left_alone() {
     let mut log = new_log();
     put(&mut log, &[("k", Some("1"))]);

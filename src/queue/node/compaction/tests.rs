@@ -1,9 +1,11 @@
-//! A round of the compactor on a node whose upkeep never comes by itself, so that nothing is noted beside it.
+//! The compactor on a node whose upkeep never comes by itself, so that nothing is noted beside it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::broker::Body;
-use crate::disk::mem::{Applied, Choice};
+use crate::disk::compact::{self, CompactFault, Site};
+use crate::disk::mem::{Applied, Choice, Keep};
 use crate::disk::{LogFile, MemDisk, OpenOptions};
 use crate::id::TopicPartition;
 use crate::log::Isolation;
@@ -16,12 +18,16 @@ use crate::queue::builder::QueueBuilder;
 use crate::queue::client::Client;
 use crate::queue::completion::Completion;
 use crate::queue::node::Node;
+use crate::queue::node::slot::Slot;
 use crate::queue::opening::{OpeningOptions, open};
 use crate::queue::producer::{ProducerConfig, Record};
+use crate::queue::sync::atomic::Ordering::Release;
 use crate::record::{BatchBuilder, Codec, NewRecord};
 use crate::time::Timestamp;
 
 const KEYS: u64 = 6;
+/// More names than are made or removed between two syncs of a directory.
+const NAMES_MAX: usize = 16;
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 fn prices() -> TopicPartition {
@@ -97,7 +103,7 @@ fn alter(node: &Node<MemDisk>, change: ConfigChange) {
 fn keys_on(image: &MemDisk) -> Vec<u64> {
     let (mut log, report) = LogFile::open(image.clone(), &prices(), OpenOptions::default(), NOW).unwrap();
     assert!(report.corrupt.is_empty(), "{report:?}");
-    let (mut keys, mut next) = (std::collections::BTreeSet::new(), Offset::ZERO);
+    let (mut keys, mut next) = (BTreeSet::new(), Offset::ZERO);
     while next < log.log().log_end_offset() {
         for entry in log.read(next, 1, Isolation::LogEnd).unwrap().batches {
             next = entry.next_offset();
@@ -109,10 +115,17 @@ fn keys_on(image: &MemDisk) -> Vec<u64> {
     keys.into_iter().collect()
 }
 
+/// What a power loss may leave: all, or of what was not synced nothing but some names, in any order.
+fn losses() -> impl Iterator<Item = Choice> {
+    let some = (0..NAMES_MAX).flat_map(|name| [Keep::Only(name), Keep::AllBut(name), Keep::After(name)]);
+    let names = some.chain([Keep::Nothing, Keep::Everything]);
+    names.map(|names| Choice { names, ..Choice::nothing() }).chain([Choice::everything()])
+}
+
 #[test]
 fn cln_10_a_power_loss_at_any_call_of_a_compaction_leaves_a_log_that_opens_with_all_keys() {
     let closed = closed_queue();
-    let mut calls = 0;
+    let (mut calls, mut seen) = (0, BTreeSet::new());
     loop {
         let disk = closed.copy();
         let node = node_on(&disk);
@@ -122,8 +135,11 @@ fn cln_10_a_power_loss_at_any_call_of_a_compaction_leaves_a_log_that_opens_with_
         node.wait_for(|core| core.slots.values().all(|slot| slot.lanes.is_idle())).unwrap();
         disk.stop_at(disk.calls() + calls, Applied::After);
         node.compact_round();
-        for choice in [Choice::nothing(), Choice::everything()] {
-            assert_eq!(keys_on(&disk.image(&choice)), (0..KEYS).collect::<Vec<_>>(), "{calls} calls, {choice:?}");
+        for choice in losses() {
+            let image = disk.image(&choice);
+            if seen.insert(image.digest()) {
+                assert_eq!(keys_on(&image), (0..KEYS).collect::<Vec<_>>(), "{calls} calls, {choice:?}");
+            }
         }
         if !disk.is_stopped() {
             let log = node.core.lock().broker.partition(&prices()).unwrap().log().segments().count();
@@ -133,4 +149,34 @@ fn cln_10_a_power_loss_at_any_call_of_a_compaction_leaves_a_log_that_opens_with_
         calls += 1;
     }
     assert!(calls > 20, "{calls}");
+}
+
+type End = fn(&Node<MemDisk>, &Slot<MemDisk>);
+
+#[test]
+fn a_compaction_that_is_to_end_writes_nothing_more() {
+    let closed = closed_queue();
+    let ends: [End; 2] = [|node, _| node.compactor.end(), |_, slot| slot.ends_compaction.store(true, Release)];
+    for (number, end) in ends.into_iter().enumerate() {
+        let disk = closed.copy();
+        let node = node_on(&disk);
+        overwrite(&node);
+        let slot = Arc::clone(&node.core.lock().slots[&prices()]);
+        let active = node.core.lock().broker.partition(&prices()).unwrap().log().active_segment().base_offset;
+        let mut work = node.work(&slot).unwrap();
+        work.settle(active).unwrap();
+        // Nobody else writes any more.
+        node.pool.close();
+        let writes = |act: &mut dyn FnMut()| {
+            let before = disk.writes();
+            act();
+            disk.writes() - before
+        };
+        let settling = writes(&mut || work.settle(active).unwrap());
+        end(&node, &slot);
+        let ended = writes(&mut || {
+            assert_eq!(compact::compact_if_due(&mut work, NOW), Err(CompactFault::Stopped), "{number}");
+        });
+        assert_eq!(ended, settling, "{number}");
+    }
 }
