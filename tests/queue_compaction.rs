@@ -40,10 +40,14 @@ fn set(queue: &Queue, topic: &str, key: &str, value: &str) {
 
 /// A topic of one partition with small segments, of which any dirt is worth a compaction.
 fn add_topic(queue: &Queue, policy: &str) {
-    queue.create_topic("prices", 1, TopicConfig::default()).unwrap();
-    set(queue, "prices", "internal.segment.bytes", "4000");
-    set(queue, "prices", "min.cleanable.dirty.ratio", "0.01");
-    set(queue, "prices", "cleanup.policy", policy);
+    add_topic_named(queue, "prices", policy);
+}
+
+fn add_topic_named(queue: &Queue, topic: &str, policy: &str) {
+    queue.create_topic(topic, 1, TopicConfig::default()).unwrap();
+    set(queue, topic, "internal.segment.bytes", "4000");
+    set(queue, topic, "min.cleanable.dirty.ratio", "0.01");
+    set(queue, topic, "cleanup.policy", policy);
 }
 
 fn prices() -> TopicPartition {
@@ -57,9 +61,13 @@ fn producer(queue: &Queue) -> Producer {
 
 /// Gives every key the value of this round, and waits until that is on disk.
 fn send_round(producer: &Producer, round: u32) {
+    send_round_to(producer, "prices", round);
+}
+
+fn send_round_to(producer: &Producer, topic: &str, round: u32) {
     let send = |key: u32| {
         let (key, value) = (key.to_string(), format!("{round:0>200}"));
-        producer.send(Record::to("prices").key(key.as_bytes()).value(value.as_bytes())).unwrap()
+        producer.send(Record::to(topic).key(key.as_bytes()).value(value.as_bytes())).unwrap()
     };
     let tickets: Vec<_> = (0..KEYS).map(send).collect();
     producer.flush().unwrap();
@@ -297,6 +305,27 @@ fn records_deleted_in_the_middle_of_their_compaction_stay_deleted_and_the_next_o
     let closed = queue.close();
     assert!(closed.is_clean() && closed.notes.is_empty(), "{closed}");
     assert!(!has_leftovers(&disk.disk));
+}
+
+#[test]
+fn a_segment_that_finds_no_space_to_take_its_place_holds_up_no_other_partition() {
+    let disk = Gated::default();
+    let queue = open(&disk);
+    add_topic(&queue, "delete");
+    let producer = producer(&queue);
+    (1..=10).for_each(|round| send_round(&producer, round));
+    disk.watch.fill("prices-0");
+    set(&queue, "prices", "cleanup.policy", "compact");
+    until("it finds no space", || disk.watch.refused() > 0);
+    add_topic_named(&queue, "orders", "compact");
+    (1..=10).for_each(|round| send_round_to(&producer, "orders", round));
+    until("the other is compacted", || disk.watch.places() > 0);
+    disk.watch.make_room();
+    until("it is compacted", || is_compacted(&queue));
+    assert_eq!(read(&queue).0, all_of(10));
+    drop(producer);
+    let closed = queue.close();
+    assert!(closed.is_clean() && closed.notes.is_empty(), "{closed}");
 }
 
 #[test]

@@ -36,6 +36,9 @@ struct State {
     /// How often what is left of some segments was complete, and how often it got its name.
     completed: usize,
     places: usize,
+    /// Whose segments find no space to get their names, and how often they did not.
+    full: Option<&'static str>,
+    refused: usize,
 }
 
 /// The disk. Clones are the same.
@@ -72,6 +75,27 @@ impl Gate {
         self.state.lock().unwrap().places
     }
 
+    /// Has no space for the names of this partition's segments.
+    pub(crate) fn fill(&self, partition: &'static str) {
+        self.state.lock().unwrap().full = Some(partition);
+    }
+
+    /// Has space again.
+    pub(crate) fn make_room(&self) {
+        self.state.lock().unwrap().full = None;
+    }
+
+    pub(crate) fn refused(&self) -> usize {
+        self.state.lock().unwrap().refused
+    }
+
+    fn check_space(&self, path: &str) -> Result<(), DiskErrorKind> {
+        let mut state = self.state.lock().unwrap();
+        let is_full = state.full.is_some_and(|partition| path.starts_with(partition));
+        state.refused += usize::from(is_full);
+        if is_full { Err(DiskErrorKind::NoSpace) } else { Ok(()) }
+    }
+
     fn pass(&self, at: At) {
         let mut state = self.state.lock().unwrap();
         state.is_halted = state.closed == Some(at);
@@ -91,6 +115,7 @@ impl Watch for Gate {
             self.pass(At::Begin);
         }
         if call == DiskCall::Rename && name.ends_with(".log.swap") {
+            self.check_space(&name)?;
             self.pass(At::Place);
             self.state.lock().unwrap().places += 1;
         }

@@ -265,7 +265,9 @@ impl<D: Disk> Work<'_, D> {
                     Some(Err(Unplaced::Later(CompactFault::Poisoned { why: why.clone() })))
                 }
                 (Some(_), _) if core.has_gone(self.slot) => Some(Err(Unplaced::Later(CompactFault::Stopped))),
-                (Some(_), Health::Good | Health::Stalled) => None,
+                // It gets it once there is space; nobody else waits for that.
+                (Some(_), Health::Stalled) => Some(Err(Unplaced::Later(CompactFault::Stalled))),
+                (Some(_), Health::Good) => None,
             }
         })
     }
