@@ -388,6 +388,23 @@ fn a_partition_that_is_not_here_is_deleted_with_its_topic_and_not_opened_by_a_se
 }
 
 #[test]
+fn a_partition_that_is_opened_while_its_topic_is_altered_gets_the_settings_of_now() {
+    let mut hand = with_topic("orders", 1);
+    let topic_id = hand.broker.image().unwrap().topic(&name("orders")).unwrap().id();
+    let another = ottla::id::TopicId::from_bytes([7; 16]).unwrap();
+    for (round, (of, expected)) in [(topic_id, Some(1)), (another, None)].into_iter().enumerate() {
+        hand.release("orders-0");
+        if round == 0 {
+            hand.ask(alter("orders", "flush.messages", ConfigOperation::Set("1".to_owned())));
+            hand.work();
+        }
+        hand.host_of("orders-0", LogConfig::default(), Some(of));
+        hand.work();
+        assert_eq!(hand.broker.partition(&at("orders-0")).unwrap().log().config().flush_messages, expected);
+    }
+}
+
+#[test]
 fn a_partition_that_cannot_be_opened_is_told_and_holds_up_nobody() {
     let mut hand = Hand::controlling();
     let stuck = hand.ask(create(&[("orders", 1)], Trial::Do));

@@ -14,9 +14,9 @@ use crate::broker::refuse::{no_controller, unknown_partition};
 use crate::broker::{Broker, settings};
 use crate::controller::PartitionState;
 use crate::id::{TopicName, TopicPartition};
-use crate::log::Appended;
+use crate::log::{Appended, LogConfig};
 use crate::message::{ErrorCode, RequestError, TopicConfig, Trial};
-use crate::partition::{self, Durability, ProduceError, Reign, StopReason, Waiter};
+use crate::partition::{self, Durability, PartitionConfig, ProduceError, Reign, StopReason, Waiter};
 use crate::record::{Batch, Origin, Rules};
 use crate::time::Instant;
 
@@ -161,10 +161,7 @@ impl Broker {
         for (number, state) in topic.partitions().filter(|(_, state)| state.leader == Some(own)) {
             let Ok(partition) = TopicPartition::new(name.clone(), number) else { continue };
             if before.contains(&number) {
-                self.with_host(&partition, |host, effects| {
-                    // Settings that the controller has checked make sense to the log too; if not, the old ones stay.
-                    let _ = host.configure(partition_config, log.clone(), effects);
-                });
+                self.configure(&partition, partition_config, log.clone());
                 continue;
             }
             partitions.insert(partition.clone());
@@ -173,6 +170,30 @@ impl Broker {
             self.open(Opening { partition, topic_id, directory, log, config, reign: reign(state) });
         }
         self.wait_for(task, partitions);
+    }
+
+    /// A partition whose topic was altered while its log was being opened has the settings of then: it gets those of now.
+    pub(super) fn configure_as_decided(&mut self, partition: &TopicPartition) {
+        let Some(host) = self.hosts.get(partition) else { return };
+        let Some(topic_id) = host.facts().topic_id else { return };
+        let Some(image) =
+            self.image().filter(|image| image.topic(partition.topic()).is_some_and(|topic| topic.id() == topic_id))
+        else {
+            return;
+        };
+        let pairs = image.topic_config(partition.topic()).cloned().unwrap_or_default();
+        let (config, _) = TopicConfig::read_pairs(&pairs);
+        let (log, own) = (settings::log_config(&config), settings::partition_config(&config));
+        if *host.log().config() != log || *host.config() != own {
+            self.configure(partition, own, log);
+        }
+    }
+
+    fn configure(&mut self, partition: &TopicPartition, own: PartitionConfig, log: LogConfig) {
+        self.with_host(partition, |host, effects| {
+            // Settings that the controller has checked make sense to the log too; if not, the old ones stay.
+            let _ = host.configure(own, log, effects);
+        });
     }
 
     /// Has a partition made, as soon as there is no older one of its name.

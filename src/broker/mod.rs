@@ -304,6 +304,7 @@ impl Broker {
             Ok(led) => {
                 self.hosts.insert(partition.clone(), led);
                 self.absent.remove(&partition);
+                self.configure_as_decided(&partition);
                 self.carry(&partition);
                 self.load_offsets(now, &partition);
                 self.on_opened(&partition, None);

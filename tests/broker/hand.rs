@@ -9,7 +9,7 @@ use ottla::controller::{AdoptRefusal, Adopted, Candidate, Controller, Draw, Repl
 use ottla::coordinator::{CoordinatorConfig, Skipped};
 use ottla::disk::{DiskError, DiskErrorKind, LogDir, LogDriver, MemDisk, OpenOptions, OpenedLog, ReadFault, Shutdown};
 use ottla::epoch::LeaderEpoch;
-use ottla::id::{BrokerId, TopicPartition};
+use ottla::id::{BrokerId, TopicId, TopicPartition};
 use ottla::log::{Closing, Effect, LogConfig, OpFailure};
 use ottla::message::{Acks, Durability, Produce, ProducePartition, Request, RequestError, Response};
 use ottla::offset::Offset;
@@ -151,6 +151,19 @@ impl Hand {
     }
 
     pub fn host(&mut self, name: &str, config: LogConfig) {
+        self.host_of(name, config, None);
+    }
+
+    /// Lets go of a partition: its files are closed.
+    pub fn release(&mut self, name: &str) {
+        self.give(Input::Stop { partition: at(name), reason: StopReason::Resigned });
+        self.work();
+        self.give(Input::Release(at(name)));
+        self.drivers.remove(&at(name));
+    }
+
+    /// Hosts a partition of a topic of this id.
+    pub fn host_of(&mut self, name: &str, config: LogConfig, topic_id: Option<TopicId>) {
         let partition = at(name);
         let options = OpenOptions { config, ..OpenOptions::default() };
         let OpenedLog { log, effects, driver, report } = self.dir.open_log(&partition, &options, DATE).unwrap();
@@ -158,7 +171,7 @@ impl Hand {
         let found = if is_whole { Found::Whole } else { Found::Unsettled };
         let latest = log.epochs().latest().unwrap_or(LeaderEpoch::ZERO);
         let reign = Reign::alone(BrokerId::new(1), if is_whole { latest } else { latest.next().unwrap() });
-        let facts = PartitionFacts { partition: partition.clone(), topic_id: None, broker: BrokerId::new(1), found };
+        let facts = PartitionFacts { partition: partition.clone(), topic_id, broker: BrokerId::new(1), found };
         self.drivers.insert(partition.clone(), driver);
         let config = PartitionConfig::default();
         self.wishes.extend(effects.into_iter().map(|effect| (partition.clone(), DiskWish::Log(effect))));

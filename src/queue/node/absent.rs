@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::broker::{Input, settings};
 use crate::controller::{self, Opened};
-use crate::disk::{Disk, OpenedLog, Shutdown};
+use crate::disk::{Disk, OpenError, OpenedLog, Shutdown};
 use crate::id::{TopicId, TopicPartition};
 use crate::message::{RequestError, TopicConfig};
 use crate::offset::Offset;
@@ -117,12 +117,13 @@ impl<D: Disk> Node<D> {
         if !self.core.lock().is_of(partition, topic_id) {
             return Ok(None);
         }
-        let is_there = dir.partitions().is_ok_and(|partitions| partitions.contains(partition));
+        let told = |error: &OpenError| NotOpened::log(error, partition, &self.name_of(absent.dir));
+        let is_there = dir.partitions().map_err(|error| told(&OpenError::Dir(error)))?.contains(partition);
         if let Some(end) = dir.noted_end(partition).filter(|end| !is_there && *end > Offset::ZERO) {
             return Err(NotOpened::DirectoryMissing { end });
         }
         let opened = self.open_log_in(&mut dir, partition, settings::log_config(&config), Some(topic_id));
-        let opened = opened.map_err(|error| NotOpened::log(&error, partition, &self.name_of(absent.dir)))?;
+        let opened = opened.map_err(|error| told(&error))?;
         Ok(Some(OpenedAgain { absent, opened, config: settings::partition_config(&config) }))
     }
 
