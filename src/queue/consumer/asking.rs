@@ -254,6 +254,8 @@ impl Asking {
             !is_stale
         });
         self.unread.retain(|(id, _)| positions.is_open(*id));
+        self.room.forget_shortage();
+        self.look_for_room();
     }
 
     pub(super) fn cancel(&mut self, question: Question) {

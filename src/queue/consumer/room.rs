@@ -69,6 +69,11 @@ impl Room {
         claim.map(|claim| Taken(Some(claim))).ok_or(NoRoom)
     }
 
+    /// What there was too little for is not wanted any more.
+    pub(super) fn forget_shortage(&mut self) {
+        self.0.iter_mut().for_each(|bounded| bounded.short_of = None);
+    }
+
     /// Whether there is too little memory for what came last. If so, the consumer is nudged once there is enough.
     pub(super) fn is_short(&mut self) -> bool {
         let Some(Bounded { share, waker, short_of }) = &mut self.0 else { return false };

@@ -25,7 +25,7 @@ impl Asking {
     }
 
     /// What there is no memory for is not asked for.
-    fn look_for_room(&mut self) {
+    pub(in crate::queue::consumer) fn look_for_room(&mut self) {
         let fetching = if self.room.is_short() { Pause::Paused } else { Pause::Running };
         self.positions.set_fetching(fetching);
     }

@@ -1,21 +1,11 @@
 //! A bound on the memory of consumers and of what the program keeps.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::*;
-use crate::consumer::{Pause, PollError};
-use crate::queue::consumer::OwnedRecord;
-use crate::record::{BatchBuilder, Codec, DecompressLimit, NewRecord};
-use crate::time::Timestamp;
 
 /// What a batch of one record takes here, about.
 const BATCH: u64 = 100;
-
-/// Reads what is there, to keep it.
-fn keep(consumer: &mut Consumer) -> Vec<OwnedRecord> {
-    consumer.poll(Duration::ZERO).unwrap().into_iter().collect()
-}
 
 /// With one record in a batch of its own in each of so many partitions.
 fn filled(partitions: u32) -> Arc<Node> {
@@ -128,28 +118,6 @@ fn room_is_made_of_what_a_paused_partition_had_and_nothing_of_it_is_lost() {
 }
 
 #[test]
-fn what_is_decompressed_counts_as_long_as_any_record_of_it_is_kept() {
-    let value = vec![b'x'; 100_000];
-    let mut builder = BatchBuilder::new(Codec::Snappy);
-    for _ in 0..2 {
-        builder.push(&NewRecord::new(Timestamp::from_millis(0), None, Some(&value))).unwrap();
-    }
-    let node = Node::with(1);
-    node.append_batch("t-0", builder.build().unwrap());
-    let budget = node.bound_memory(150_000);
-    let mut consumer = reading(&node, ConsumerConfig::default().records_max(1));
-    let first = keep(&mut consumer);
-    let held = budget.held();
-    assert!(held > 200_000 && held < 250_000, "{held}");
-    drop(keep(&mut consumer));
-    node.append("t-0", &["next"]);
-    assert!(matches!(poll_error(&mut consumer), ConsumeError::MemoryBound { .. }));
-    drop(first);
-    assert_eq!(budget.held(), 0);
-    assert_eq!(poll(&mut consumer), ["next"]);
-}
-
-#[test]
 fn without_a_bound_nothing_is_counted_and_nothing_waits() {
     let node = filled(1);
     let mut consumer = reading(&node, ConsumerConfig::default());
@@ -174,27 +142,20 @@ fn a_seek_while_there_is_no_room_goes_on_where_it_was_sought() {
 }
 
 #[test]
-fn a_batch_that_cannot_be_read_holds_up_none_that_is_in_a_file() {
-    let node = Node::with(2);
-    let mut builder = BatchBuilder::new(Codec::Snappy);
-    builder.push(&NewRecord::new(Timestamp::from_millis(0), None, Some(&[b'x'; 1000]))).unwrap();
-    node.append_batch("t-0", builder.build().unwrap());
-    let config = ConsumerConfig::default().decompress_limit(DecompressLimit(10));
-    let mut consumer = consumer(&node, config);
-    consumer.subscribe(["t"]).unwrap();
-    assert!(matches!(poll_error(&mut consumer), ConsumeError::Partition(PollError::Corrupt { .. })));
-    node.move_to_files();
-    node.append("t-1", &["b"]);
-    let mut told = 0;
-    let found = loop {
-        match consumer.poll(Duration::ZERO) {
-            Ok(records) if records.is_empty() => {}
-            Ok(records) => break values(&records),
-            Err(_) => told += 1,
-        }
-        assert!(told < 5, "the other partition is held up");
-    };
-    assert_eq!(found, ["b"]);
-    consumer.pause(&partition("t-0")).unwrap();
-    assert_eq!(consumer.asking.positions.pause(&partition("t-0")), Some(Pause::Paused));
+fn what_is_not_read_any_more_is_not_waited_for() {
+    let node = filled(2);
+    node.append("t-1", &["much longer than what there is room for, so that it would have to wait"]);
+    let budget = node.bound_memory(3 * BATCH);
+    let mut consumer = consumer(&node, ConsumerConfig::default());
+    consumer.assign([(partition("t-0"), Start::At(at(0)))]).unwrap();
+    let kept = keep(&mut consumer);
+    consumer.assign([(partition("t-1"), Start::At(at(0)))]).unwrap();
+    assert!(matches!(poll_error(&mut consumer), ConsumeError::MemoryBound { .. }), "{}", budget.held());
+    consumer.assign([(partition("t-0"), Start::At(at(0)))]).unwrap();
+    assert_eq!(poll(&mut consumer), ["first"], "for this there is room");
+    consumer.assign([(partition("t-1"), Start::At(at(0)))]).unwrap();
+    drop(poll_error(&mut consumer));
+    consumer.unassign();
+    assert!(poll(&mut consumer).is_empty());
+    drop(kept);
 }

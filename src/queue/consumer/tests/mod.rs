@@ -5,6 +5,8 @@
 #[cfg(feature = "async")]
 mod asynchronous;
 mod committing;
+#[cfg(feature = "snappy")]
+mod compressed;
 mod memory;
 mod node;
 mod reading;
@@ -16,7 +18,7 @@ use std::time::Duration;
 
 use crate::consumer::{OffsetReset, Start};
 use crate::queue::client::Client;
-use crate::queue::consumer::{ConsumeError, Consumer, ConsumerConfig, ConsumerConfigError, Records};
+use crate::queue::consumer::{ConsumeError, Consumer, ConsumerConfig, ConsumerConfigError, OwnedRecord, Records};
 
 use node::{LONG, Node, at, partition};
 
@@ -35,6 +37,11 @@ fn reading(node: &Arc<Node>, config: ConsumerConfig) -> Consumer {
 
 fn values(records: &Records) -> Vec<String> {
     records.iter().map(|record| String::from_utf8(record.value().unwrap().to_vec()).unwrap()).collect()
+}
+
+/// Reads what is there, to keep it.
+fn keep(consumer: &mut Consumer) -> Vec<OwnedRecord> {
+    consumer.poll(Duration::ZERO).unwrap().into_iter().collect()
 }
 
 /// What is there now.
