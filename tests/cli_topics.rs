@@ -145,6 +145,17 @@ fn metadata_that_is_damaged_is_told_and_the_partitions_are_listed_all_the_same()
 }
 
 #[test]
+fn a_broken_snapshot_is_passed_over_and_told_where_the_log_has_what_it_had() {
+    let sound = run("topics", &golden("kafka-4.3/clean"), &[]).1;
+    let dir = copied(&golden("kafka-4.3/clean"));
+    let broken = dir.path().join("__cluster_metadata-0/00000000000000000004-0000000001.checkpoint");
+    fs::write(&broken, b"no snapshot").unwrap();
+    let (code, out, err) = run("topics", dir.path(), &[]);
+    assert_eq!((code, out), (1, sound), "{err}");
+    assert!(err.contains(&broken.display().to_string()), "{err}");
+}
+
+#[test]
 fn topics_of_a_live_queue_are_as_the_queue_has_them() {
     let dir = tempfile::tempdir().unwrap();
     let queue = queue(dir.path(), 1000);

@@ -1,4 +1,5 @@
-//! The metadata of a log directory as a reader sees it: the newest snapshot and the log behind it, without a lock.
+//! The metadata of a log directory as a reader sees it: what an opening would begin with and the log behind that, without a
+//! lock.
 //!
 //! - May use: `log_view`, `survey`, and the replaying of `controller`.
 //! - Must not know: how anything is shown.
@@ -11,17 +12,15 @@ use crate::cli::log_view::{LogView, Noted, Seen, Wants, small};
 use crate::cli::survey::{Survey, names};
 use crate::cli::walk::Damage;
 use crate::controller::{
-    ChooseError, Image, LogEnds, METADATA_TOPIC, Reading, ReplayError, Replayer, Snapshot, SnapshotError, SnapshotId,
-    choose,
+    BeginError, Begun, ChooseError, Image, LogEnds, METADATA_TOPIC, ReplayError, Replayer, SnapshotError, SnapshotId,
 };
 use crate::id::TopicPartition;
-use crate::offset::Offset;
 
 /// What a log directory knows of its topics.
 #[derive(Debug)]
 pub(crate) enum Metadata {
-    /// All there is to know.
-    Image(Box<Image>),
+    /// All there is to know; and the snapshots that were passed over, because they are broken.
+    Image { image: Box<Image>, broken: Vec<MetadataFault> },
     /// Nothing: it has none, or none that has begun.
     Missing,
     /// It has some, and it cannot be understood.
@@ -31,7 +30,7 @@ pub(crate) enum Metadata {
 /// Why metadata cannot be understood.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum MetadataFault {
-    /// The newest snapshot.
+    /// A snapshot.
     #[error("{}: {error}", path.display())]
     Snapshot { path: PathBuf, error: SnapshotError },
     /// Snapshots and log do not fit together.
@@ -51,21 +50,26 @@ impl Metadata {
         let is_metadata = |one: &&TopicPartition| one.topic().as_str() == METADATA_TOPIC && one.partition() == 0;
         let Some(partition) = partitions.iter().find(is_metadata) else { return Ok(Self::Missing) };
         let view = LogView::open_noted(root, partition, noted)?;
-        let (replayer, from) = match begin(&view)? {
+        let Begun { replayer, broken, .. } = match begin(&view)? {
             Ok(begun) => begun,
             Err(fault) => return Ok(Self::Unreadable(fault)),
         };
-        let replayed = replay(&view, replayer, from)?.and_then(|replayer| Ok(replayer.finish()?.image));
+        let replayed = replay(&view, replayer)?.and_then(|replayer| Ok(replayer.finish()?.image));
+        let broken = broken.into_iter().map(|(id, error)| MetadataFault::Snapshot { path: path(&view, id), error });
         Ok(match replayed {
             Ok(image) if image.is_empty() => Self::Missing,
-            Ok(image) => Self::Image(Box::new(image)),
+            Ok(image) => Self::Image { image: Box::new(image), broken: broken.collect() },
             Err(fault) => Self::Unreadable(fault),
         })
     }
 }
 
-/// What to begin with, and from which offset on to replay.
-fn begin(view: &LogView) -> Result<Result<(Replayer, Offset), MetadataFault>, CliError> {
+fn path(view: &LogView, id: SnapshotId) -> PathBuf {
+    view.dir().join(id.to_string())
+}
+
+/// What to begin with.
+fn begin(view: &LogView) -> Result<Result<Begun, MetadataFault>, CliError> {
     let survey = Survey::of(view)?;
     let ends = LogEnds {
         log_start_offset: survey.log_start_offset,
@@ -73,19 +77,17 @@ fn begin(view: &LogView) -> Result<Result<(Replayer, Offset), MetadataFault>, Cl
         last_epoch: survey.last_epoch,
     };
     let snapshots = names(view.dir())?.into_iter().filter_map(|name| SnapshotId::parse(&name));
-    let id = match choose(snapshots, ends) {
-        Ok(Reading::WholeLog) => return Ok(Ok((Replayer::new(), Offset::ZERO))),
-        Ok(Reading::Behind(id) | Reading::Instead(id)) => id,
-        Err(error) => return Ok(Err(error.into())),
-    };
-    let path = view.dir().join(id.to_string());
-    let image = Snapshot::parse(&small(&path)?).and_then(|snapshot| snapshot.image());
-    let begun = image.map(|image| (Replayer::from_snapshot(image, id.end), id.end));
-    Ok(begun.map_err(|error| MetadataFault::Snapshot { path, error }))
+    match Begun::with(snapshots, ends, |id| small(&path(view, id))) {
+        Ok(begun) => Ok(Ok(begun)),
+        Err(BeginError::Choose(error)) => Ok(Err(error.into())),
+        Err(BeginError::Snapshot { id, error }) => Ok(Err(MetadataFault::Snapshot { path: path(view, id), error })),
+        Err(BeginError::Read(error)) => Err(error),
+    }
 }
 
-/// Replays the log from `from` on.
-fn replay(view: &LogView, mut replayer: Replayer, from: Offset) -> Result<Result<Replayer, MetadataFault>, CliError> {
+/// Replays the log from there on.
+fn replay(view: &LogView, mut replayer: Replayer) -> Result<Result<Replayer, MetadataFault>, CliError> {
+    let from = replayer.end();
     let mut fault = None;
     let visit = |seen| {
         match seen {

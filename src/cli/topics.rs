@@ -130,7 +130,13 @@ impl Looking<'_> {
     fn known(&mut self, here: &[TopicPartition], noted: &Noted) -> Result<BTreeMap<TopicName, Listed>, CliError> {
         let dir = self.args.dir.display();
         let image = match Metadata::read(&self.args.dir, here, noted)? {
-            Metadata::Image(image) => image,
+            Metadata::Image { image, broken } => {
+                for fault in broken {
+                    self.finding = self.finding.max(Finding::Damage);
+                    (self.note)(&format_args!("{fault}; what was there before it says as much"));
+                }
+                image
+            }
             Metadata::Missing => {
                 (self.note)(&format_args!("{dir}: no metadata; topics are listed by their partition directories"));
                 return Ok(BTreeMap::new());

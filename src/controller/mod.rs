@@ -52,8 +52,8 @@ pub use place::{Candidate, Liveness, PlacementError, place};
 pub use producer_ids::{ProducerIdBlock, ProducerIdsError};
 pub use replayer::{Replayed, Replayer};
 pub use snapshot::{
-    ChooseError, Ending, LogEnds, Reading, Snapshot, SnapshotError, SnapshotId, SnapshotRules, SnapshotSource,
-    Snapshots, choose,
+    BeginError, Begun, ChooseError, Ending, LogEnds, Reading, Snapshot, SnapshotError, SnapshotId, SnapshotRules,
+    SnapshotSource, Snapshots, choose,
 };
 pub use uuid::Uuid;
 

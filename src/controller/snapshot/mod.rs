@@ -3,10 +3,11 @@
 //! The file is Kafka's `.checkpoint`: ordinary batches with offsets of their own, from 0, in the epoch of the name; a
 //! control batch with the header first, one with the footer last, and in between the records that give the image.
 //!
-//! - May use: the newtypes, `record`, and its siblings `image` and `records`.
+//! - May use: the newtypes, `record`, and its siblings `image`, `records` and `replayer`.
 //! - Must not know: files; it is given names and bytes, and gives bytes back.
 //! - Always true: an image that was written reads back equal; every byte that is read lies under a checksum.
 
+mod begin;
 mod choose;
 mod due;
 mod name;
@@ -24,6 +25,7 @@ use crate::offset::Offset;
 use crate::record::{Batch, BatchBuilder, BatchError, BuildError, Codec, DecompressLimit, NewRecord, RecordError};
 use crate::time::Timestamp;
 
+pub use begin::{BeginError, Begun};
 pub use choose::{ChooseError, LogEnds, Reading, choose};
 pub use due::{SnapshotRules, SnapshotSource, Snapshots};
 pub use name::SnapshotId;

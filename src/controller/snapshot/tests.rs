@@ -130,3 +130,51 @@ fn what_is_no_snapshot_is_refused_and_a_missing_footer_is_told() {
         assert!(read.is_err() || read == Snapshot::parse(&bytes), "turned at {position}");
     }
 }
+
+/// What is begun with, and which snapshots are passed over, if each file has what is said of it.
+fn begun(files: &[(SnapshotId, Bytes)], log: LogEnds) -> Result<(Reading, Ending, Vec<SnapshotId>), BeginError<()>> {
+    let read = |id| files.iter().find(|(other, _)| *other == id).map(|(_, bytes)| bytes.clone()).ok_or(());
+    let begun = Begun::with(files.iter().map(|(id, _)| *id), log, read)?;
+    Ok((begun.reading, begun.ending, begun.broken.into_iter().map(|(id, _)| id).collect()))
+}
+
+#[test]
+fn what_is_broken_is_passed_over_as_far_as_the_log_has_it_too() {
+    let whole = written(&image(2));
+    let cut = || joined(&batches(&whole)[..2]);
+    let (sound, cut, bad) = (|at| (at, whole.clone()), |at| (at, cut()), |at| (at, Bytes::from_static(b"no snapshot")));
+    let (first, second, ahead) = (id(4, 1), id(8, 1), id(12, 1));
+    let behind = |at, ending, broken: &[SnapshotId]| Ok((Reading::Behind(at), ending, broken.to_vec()));
+    let instead = |ending| Ok((Reading::Instead(ahead), ending, vec![]));
+    let whole_log = |broken: &[SnapshotId]| Ok((Reading::WholeLog, Ending::Footer, broken.to_vec()));
+    let no_header = |id| Err(BeginError::Snapshot { id, error: SnapshotError::NoHeader });
+    let no_batch = |at: SnapshotId| match Snapshot::parse(&Bytes::from_static(b"no snapshot")) {
+        Err(error) => Err(BeginError::Snapshot { id: at, error }),
+        Ok(_) => unreachable!("it is none"),
+    };
+    let missing = Err(BeginError::Choose(ChooseError::FrontMissing { log_start_offset: Offset::new(5) }));
+    let table = [
+        (vec![], log(0, 9, 1), whole_log(&[])),
+        (vec![sound(first), sound(second)], log(0, 9, 1), behind(second, Ending::Footer, &[])),
+        (vec![sound(first), bad(second)], log(2, 9, 1), behind(first, Ending::Footer, &[second])),
+        (vec![sound(first), cut(second)], log(2, 9, 1), behind(first, Ending::Footer, &[second])),
+        (vec![bad(first), bad(second)], log(0, 9, 1), whole_log(&[second, first])),
+        // The log does not reach back to the one before.
+        (vec![sound(first), bad(second)], log(5, 9, 1), no_batch(second)),
+        (vec![sound(first), cut(second)], log(5, 9, 1), behind(second, Ending::Missing, &[])),
+        (vec![bad(first), cut(second)], log(2, 9, 1), behind(second, Ending::Missing, &[])),
+        (vec![cut(first), bad(second)], log(2, 9, 1), behind(first, Ending::Missing, &[second])),
+        (vec![(second, Bytes::new())], log(2, 9, 1), no_header(second)),
+        // The log ends in front of the newest: what that had is nowhere else.
+        (vec![sound(second), sound(ahead)], log(0, 9, 1), instead(Ending::Footer)),
+        (vec![sound(second), cut(ahead)], log(0, 9, 1), instead(Ending::Missing)),
+        (vec![sound(second), bad(ahead)], log(0, 9, 1), no_batch(ahead)),
+        (vec![sound(id(4, 2)), bad(second)], log(0, 9, 1), no_batch(second)),
+        (vec![], log(5, 9, 1), missing),
+    ];
+    for (files, log, expected) in table {
+        assert_eq!(begun(&files, log), expected, "{log:?} {:?}", files.iter().map(|(id, _)| *id).collect::<Vec<_>>());
+    }
+    let unread = Begun::with([first], log(0, 9, 1), |_| Err(()));
+    assert!(matches!(unread, Err(BeginError::Read(()))), "{unread:?}");
+}

@@ -1,6 +1,6 @@
 //! Why a directory was not opened.
 
-use crate::controller::{ChooseError, ReplayError, SnapshotError};
+use crate::controller::{BeginError, ChooseError, ReplayError, SnapshotError};
 use crate::disk::dirs::DirsError;
 use crate::disk::{DiskError, OpenError};
 use crate::id::BrokerId;
@@ -101,4 +101,14 @@ pub enum QueueOpenError {
     /// The node has stopped while it was being opened.
     #[error("the node has stopped: {0}")]
     Stopped(String),
+}
+
+impl From<BeginError<Self>> for QueueOpenError {
+    fn from(error: BeginError<Self>) -> Self {
+        match error {
+            BeginError::Choose(error) => error.into(),
+            BeginError::Snapshot { id, error } => Self::Snapshot { file: id.to_string(), error },
+            BeginError::Read(error) => error,
+        }
+    }
 }

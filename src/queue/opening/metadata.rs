@@ -9,9 +9,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 
 use crate::controller::records::MetadataRecord;
-use crate::controller::{
-    Ending, LogEnds, METADATA_TOPIC, Reading, Replayer, Snapshot, SnapshotError, SnapshotId, choose,
-};
+use crate::controller::{Begun, Ending, LogEnds, METADATA_TOPIC, Reading, Replayer, SnapshotError, SnapshotId};
 use crate::disk::small::read_if_there;
 use crate::disk::{
     Disk, DiskErrorKind, DiskPath, LogDir, LogFile, OpenError, OpenOptions, OpenedLog, ReadFault, RecoveryReport,
@@ -47,15 +45,6 @@ pub(super) struct Metadata<D: Disk> {
     pub(super) broken: Vec<(SnapshotId, SnapshotError)>,
 }
 
-/// Where to begin, and what was passed over.
-struct Begun {
-    reading: Reading,
-    replayer: Replayer,
-    broken: Vec<(SnapshotId, SnapshotError)>,
-    /// How the snapshot ends.
-    ending: Ending,
-}
-
 /// The partition of the metadata.
 ///
 /// # Panics
@@ -72,7 +61,8 @@ pub(super) fn open<D: Disk>(mut dir: LogDir<D>, now: Timestamp) -> Result<(LogDi
     let snapshots = snapshots(&dir)?;
     let mut opened = open_log(&mut dir, &options, now)?;
     refuse_damage(&opened.report)?;
-    let Begun { reading, mut replayer, broken, ending } = begin(&dir, snapshots, ends(&opened))?;
+    let read = |id| snapshot_bytes(&dir, id);
+    let Begun { reading, mut replayer, broken, ending } = Begun::with(snapshots, ends(&opened), read)?;
     if let Reading::Instead(id) = reading {
         // The log ends in front of the snapshot, which stands for all of it: it goes on behind that.
         drop(opened);
@@ -98,50 +88,6 @@ pub(super) fn open<D: Disk>(mut dir: LogDir<D>, now: Timestamp) -> Result<(LogDi
     move_aside(&dir, &broken)?;
     let is_cut_short = ending == Ending::Missing;
     Ok((dir, Metadata { opened, replayer, last_epoch, is_blank, removed, snapshot, is_cut_short, broken }))
-}
-
-/// Reads the newest snapshot that can be read and that the log reaches back to. One without a footer is broken too, but better
-/// than none: Kafka takes it.
-///
-/// # Errors
-///
-/// If there is none, what is wrong with the newest: it alone is a copy of what the log does not have any more.
-fn begin<D: Disk>(
-    dir: &LogDir<D>,
-    mut snapshots: BTreeSet<SnapshotId>,
-    ends: LogEnds,
-) -> Result<Begun, QueueOpenError> {
-    let (mut broken, mut cut_short, mut first) = (Vec::new(), None, None);
-    loop {
-        let (reading, id) = match (choose(snapshots.iter().copied(), ends), &first) {
-            (Ok(Reading::WholeLog), _) => {
-                let (reading, replayer) = (Reading::WholeLog, Replayer::new());
-                return Ok(Begun { reading, replayer, broken, ending: Ending::Footer });
-            }
-            (Ok(reading @ Reading::Behind(id)), _) | (Ok(reading @ Reading::Instead(id)), None) => (reading, id),
-            (Err(error), None) => return Err(error.into()),
-            // The log lacks what the broken one had.
-            (Ok(Reading::Instead(_)) | Err(_), Some(_)) => break,
-        };
-        match read_snapshot(dir, id)? {
-            Ok((replayer, ending @ Ending::Footer)) => return Ok(Begun { reading, replayer, broken, ending }),
-            Ok((replayer, ending @ Ending::Missing)) => {
-                cut_short.get_or_insert(Begun { reading, replayer, broken: broken.clone(), ending });
-                broken.push((id, SnapshotError::NoFooter));
-            }
-            Err(error) => broken.push((id, error)),
-        }
-        first = first.or_else(|| broken.first().cloned());
-        snapshots.remove(&id);
-        if matches!(reading, Reading::Instead(_)) {
-            break;
-        }
-    }
-    match (cut_short, first) {
-        (Some(begun), _) => Ok(begun),
-        (None, Some((id, error))) => Err(QueueOpenError::Snapshot { file: id.to_string(), error }),
-        (None, None) => Err(QueueOpenError::MetadataDamaged("there is nothing to begin with".to_owned())),
-    }
 }
 
 /// Gives broken snapshots names that nobody reads, once there is something in their place.
@@ -206,14 +152,10 @@ fn snapshots<D: Disk>(dir: &LogDir<D>) -> Result<BTreeSet<SnapshotId>, QueueOpen
     Ok(entries.iter().filter_map(|entry| SnapshotId::parse(entry.name.to_str()?)).collect())
 }
 
-fn read_snapshot<D: Disk>(
-    dir: &LogDir<D>,
-    id: SnapshotId,
-) -> Result<Result<(Replayer, Ending), SnapshotError>, QueueOpenError> {
-    let bytes = read_if_there(dir.disk(), &DiskPath::root().entry(metadata_partition()).entry(id))?.unwrap_or_default();
-    let read = Snapshot::parse(&Bytes::from(bytes));
-    let read = read.and_then(|snapshot| Ok((Replayer::from_snapshot(snapshot.image()?, id.end), snapshot.ending)));
-    Ok(read)
+/// Those of one that is gone are none, and no snapshot.
+fn snapshot_bytes<D: Disk>(dir: &LogDir<D>, id: SnapshotId) -> Result<Bytes, QueueOpenError> {
+    let bytes = read_if_there(dir.disk(), &DiskPath::root().entry(metadata_partition()).entry(id))?;
+    Ok(bytes.unwrap_or_default().into())
 }
 
 /// Replays the log from `from` on. Answers how many batches there are.
