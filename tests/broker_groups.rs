@@ -15,8 +15,8 @@ use ottla::id::{GroupId, MemberId, TopicName, TopicPartition};
 use ottla::log::{Cleanup, Effect, LogConfig};
 use ottla::message::{
     Acks, CommitPartition, Committed, CreateTopics, DeleteBefore, DeleteRecords, DeleteTopics, DescribeTopics,
-    Durability, ErrorCode, Membership, NewTopic, OffsetCommit, OffsetFetch, Pending, Request, Response, TopicRef,
-    Trial,
+    Durability, ErrorCode, Membership, NewTopic, OffsetCommit, OffsetFetch, Pending, Request, RequestError, Response,
+    TopicRef, Trial,
 };
 use ottla::offset::Offset;
 use ottla::record::{Batch, BatchBuilder, Checked, Codec, NewRecord};
@@ -449,7 +449,8 @@ fn a_topic_that_cannot_be_made_is_told_to_who_commits_and_tried_again_for_the_ne
     let id = hand.ask(Request::OffsetCommit(commit("g", &[("orders-0", 5)])));
     hand.work();
     for opening in std::mem::take(&mut hand.openings) {
-        hand.give(Input::NotOpened { partition: opening.partition, why: "the disk is gone".to_owned() });
+        let error = RequestError::because(ErrorCode::KafkaStorageError, "the disk is gone");
+        hand.give(Input::NotOpened { partition: opening.partition, error });
     }
     assert_eq!(codes(&mut hand, id), [Some(ErrorCode::CoordinatorNotAvailable)]);
     delete(&mut hand, "__consumer_offsets");

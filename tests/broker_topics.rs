@@ -13,8 +13,8 @@ use ottla::id::{ProducerId, TopicName};
 use ottla::log::{Effect, LogConfig, UnknownProducer};
 use ottla::message::{
     Acks, AlterConfigs, ConfigChange, ConfigOperation, CreatePartitions, CreateTopics, CreatedTopic, DeleteBefore,
-    DeleteRecords, DeleteTopics, DescribeConfigs, DescribeTopics, Durability, ErrorCode, MorePartitions, NewTopic,
-    Request, RequestError, Response, TopicConfig, TopicRef, Trial,
+    DeleteRecords, DeleteTopics, DescribeConfigs, DescribeTopics, Detail, Durability, ErrorCode, MorePartitions,
+    NewTopic, Request, RequestError, Response, TopicConfig, TopicRef, Trial,
 };
 use ottla::partition::StopReason;
 use ottla::record::Checked;
@@ -31,6 +31,11 @@ fn create(topics: &[(&str, u32)], trial: Trial) -> Request<Checked> {
 fn created(hand: &mut Hand, id: RequestId) -> Vec<Result<CreatedTopic, RequestError>> {
     let Response::CreateTopics(answers) = hand.answer(id) else { panic!("not a creation") };
     answers.into_iter().map(|answer| answer.result).collect()
+}
+
+/// Of the topic `orders`.
+fn delete() -> Request<Checked> {
+    Request::DeleteTopics(DeleteTopics { topics: vec![TopicRef::Name(name("orders"))], timeout_ms: 0 })
 }
 
 fn alter(topic: &str, key: &str, operation: ConfigOperation) -> Request<Checked> {
@@ -312,7 +317,7 @@ fn clients_do_not_write_to_the_metadata() {
 #[test]
 fn a_topic_created_again_is_opened_once_the_old_one_is_released() {
     let mut hand = with_topic("orders", 1);
-    hand.ask(Request::DeleteTopics(DeleteTopics { topics: vec![TopicRef::Name(name("orders"))], timeout_ms: 0 }));
+    hand.ask(delete());
     hand.work();
     let id = hand.ask(create(&[("orders", 1)], Trial::Do));
     hand.work();
@@ -329,7 +334,6 @@ fn a_topic_created_again_is_opened_once_the_old_one_is_released() {
 #[test]
 fn a_name_is_not_taken_while_it_is_being_deleted_also_where_nothing_was_made_yet() {
     let mut hand = Hand::controlling();
-    let delete = || Request::DeleteTopics(DeleteTopics { topics: vec![TopicRef::Name(name("orders"))], timeout_ms: 0 });
     for _ in 0..2 {
         hand.ask(create(&[("orders", 1)], Trial::Do));
         hand.work();
@@ -382,7 +386,7 @@ fn a_partition_that_is_not_here_is_deleted_with_its_topic_and_not_opened_by_a_se
     let id = hand.ask(alter("orders", "flush.messages", ConfigOperation::Set("1".to_owned())));
     hand.work();
     assert!(hand.openings.is_empty() && hand.answers.contains_key(&id));
-    hand.ask(Request::DeleteTopics(DeleteTopics { topics: vec![TopicRef::Name(name("orders"))], timeout_ms: 0 }));
+    hand.ask(delete());
     hand.work();
     assert_eq!(hand.deleted, [at("orders-0")]);
 }
@@ -412,8 +416,20 @@ fn a_partition_that_cannot_be_opened_is_told_and_holds_up_nobody() {
     let other = hand.ask(Request::InitProducerId(Default::default()));
     hand.work();
     assert!(hand.answers.contains_key(&other) && !hand.answers.contains_key(&stuck));
-    hand.give(Input::NotOpened { partition: at("orders-0"), why: "the disk is gone".to_owned() });
-    assert_eq!(created(&mut hand, stuck)[0].as_ref().unwrap_err().code, ErrorCode::KafkaStorageError);
+    let why = RequestError::because(ErrorCode::KafkaStorageError, "the disk is gone");
+    hand.give(Input::NotOpened { partition: at("orders-0"), error: why.clone() });
+    let told = why.clone().with(Detail::NotOpened(Box::new(at("orders-0"))));
+    assert_eq!(created(&mut hand, stuck)[0].as_ref().unwrap_err(), &told);
+    let produced = |hand: &mut Hand| {
+        let request = produce(Acks::All, Durability::Written, &[("orders-0", "value")]);
+        let Response::Produce(answers) = hand.answer_now(request) else { panic!("it is another answer") };
+        answers.into_iter().next().unwrap().result.unwrap_err()
+    };
+    assert_eq!(produced(&mut hand), why, "whoever asks for it is told why");
+    hand.ask(delete());
+    hand.work();
+    hand.release("orders-0");
+    assert_eq!(produced(&mut hand).code, ErrorCode::UnknownTopicOrPartition);
 }
 
 #[test]

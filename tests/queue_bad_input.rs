@@ -645,6 +645,33 @@ fn a_log_that_found_no_space_at_the_opening_is_opened_once_there_is_some_and_oth
     assert!(queue.report().is_clean(), "{}", queue.report());
 }
 
+#[test]
+fn a_new_partition_that_finds_no_space_is_told_and_made_once_there_is_some() {
+    let (first, second) = (MemDisk::new(), MemDisk::new());
+    let queue = often(vec![first.clone(), second.clone()]);
+    second.set_capacity(Some(0));
+    let error = queue.create_topic("orders", 2, TopicConfig::default()).unwrap_err();
+    let AdminError::NotOpened { partition: full, why } = &error else { panic!("{error}") };
+    assert!(matches!(why.detail, Detail::NotOpened(_)) && error.to_string().contains("is full"), "{error}");
+    let hasty = ProducerConfig::default().linger(Duration::ZERO).retries(0);
+    let told = queue.producer(hasty).unwrap();
+    let told = told.send_and_wait(Record::to("orders").partition(full.partition()).value("x")).unwrap_err();
+    let SendAndWaitError::NotDelivered(SendError::DiskFull { disk, .. }) = &told else { panic!("{told}") };
+    assert_eq!((&disk.partition, disk.directory.as_deref()), (full, Some("disk 1")));
+    let patient = queue.producer(ProducerConfig::default().linger(Duration::ZERO).delivery_timeout(LONG)).unwrap();
+    let send = |number| patient.send_and_wait(Record::to("orders").partition(number).value("y")).unwrap();
+    send(1 - full.partition());
+    let deleted = queue.create_topic("bills", 2, TopicConfig::default());
+    assert!(matches!(deleted, Err(AdminError::NotOpened { .. })), "{deleted:?}");
+    queue.delete_topic("bills").unwrap();
+    second.set_capacity(None);
+    assert_eq!(send(full.partition()).offset, Some(Offset::ZERO));
+    let closed = queue.close();
+    assert!(closed.is_clean() && closed.partitions.len() == 3 && closed.notes.is_empty(), "{closed}");
+    let queue = Queue::builder().open_on(vec![first, second]).unwrap();
+    assert!(queue.report().is_clean(), "{}", queue.report());
+}
+
 /// A queue that looks after what is to be done now and then all the time.
 fn often(disks: Vec<MemDisk>) -> Queue {
     Queue::builder().upkeep_interval(Duration::from_millis(1)).open_on(disks).unwrap()

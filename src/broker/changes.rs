@@ -15,7 +15,7 @@ use crate::broker::{Broker, settings};
 use crate::controller::PartitionState;
 use crate::id::{TopicName, TopicPartition};
 use crate::log::{Appended, LogConfig};
-use crate::message::{ErrorCode, RequestError, TopicConfig, Trial};
+use crate::message::{Detail, ErrorCode, RequestError, TopicConfig, Trial};
 use crate::partition::{self, Durability, PartitionConfig, ProduceError, Reign, StopReason, Waiter};
 use crate::record::{Batch, Origin, Rules};
 use crate::time::Instant;
@@ -242,6 +242,13 @@ impl Broker {
         if let Some(control) = &mut self.control {
             control.opening.push(Waiting { task, partitions, failed: None });
         }
+    }
+
+    /// A partition is made and cannot be used: who waits for it is told so, and why is told to whoever asks for it.
+    pub(super) fn on_not_opened(&mut self, partition: TopicPartition, error: RequestError) {
+        let told = error.clone().with(Detail::NotOpened(Box::new(partition.clone())));
+        self.on_opened(&partition, Some(&told));
+        self.absent.insert(partition, error);
     }
 
     /// A partition is there now, or will not be, and why.

@@ -120,12 +120,13 @@ pub enum Input {
         /// The time of day.
         date: Timestamp,
     },
-    /// A partition of an [`Output::Open`] could not be opened, and will not be: who waits for it is told so.
+    /// A partition of an [`Output::Open`] could not be opened: who waits for it is told so, and whoever asks for it is refused
+    /// by this error, until it is hosted ([`Input::Lead`]) or deleted.
     NotOpened {
         /// Which one.
         partition: TopicPartition,
         /// Why.
-        why: String,
+        error: RequestError,
     },
     /// A partition that the metadata places here could not be opened: whoever asks for it is refused by this error, until it is
     /// hosted or deleted.

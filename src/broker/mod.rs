@@ -159,9 +159,7 @@ impl Broker {
             Input::Start { date } => self.task(now, date, Job::Start),
             Input::Adopt { found, date } => self.task(now, date, Job::Adopt(found)),
             Input::Lead { opened, date } => self.task(now, date, Job::Lead(opened)),
-            Input::NotOpened { partition, why } => {
-                self.on_opened(&partition, Some(&RequestError::because(ErrorCode::KafkaStorageError, why)));
-            }
+            Input::NotOpened { partition, error } => self.on_not_opened(partition, error),
             Input::WriteSnapshots(snapshots) => {
                 if let Some(control) = &mut self.control {
                     control.snapshots = Some(*snapshots);
@@ -312,7 +310,7 @@ impl Broker {
             Err(error) => {
                 self.effects.clear();
                 let why = RequestError::because(ErrorCode::KafkaStorageError, &error);
-                self.on_opened(&partition, Some(&why));
+                self.on_not_opened(partition.clone(), why);
                 self.outputs.push_back(Output::NotHosted { partition, error: error.into() });
             }
         }

@@ -51,6 +51,9 @@ pub enum Detail {
     /// `KAFKA_STORAGE_ERROR`: the disk is full, and nothing was appended; `REQUEST_TIMED_OUT`: what was appended waits for
     /// space. To ask again helps once there is some.
     DiskFull(Box<FullDisk>),
+    /// `KAFKA_STORAGE_ERROR`, of a request for partitions: they are made, but this one could not be opened. Whoever asks for it
+    /// is told so until it is.
+    NotOpened(Box<TopicPartition>),
     /// `THROTTLING_QUOTA_EXCEEDED`, `POLICY_VIOLATION`: a bound on space would be exceeded. Nothing was appended.
     SpaceBound(Box<BoundReached>),
 }

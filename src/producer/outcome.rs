@@ -154,7 +154,8 @@ impl SendError {
             | Detail::LogEnd(_)
             | Detail::Records(_)
             | Detail::Leader { .. }
-            | Detail::Poisoned => None,
+            | Detail::Poisoned
+            | Detail::NotOpened(_) => None,
         }
     }
 }

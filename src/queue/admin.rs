@@ -6,7 +6,7 @@ use crate::broker::Body;
 use crate::id::{InvalidTopicName, TopicName, TopicPartition};
 use crate::message::{
     AlterConfigs, Answer, ConfigChange, ConfigEntry, CreatePartitions, CreateTopics, CreatedTopic, DeleteBefore,
-    DeleteRecords, DeleteTopics, DescribeConfigs, DescribeTopics, IsolationLevel, ListOffsets, ListPartition,
+    DeleteRecords, DeleteTopics, DescribeConfigs, DescribeTopics, Detail, IsolationLevel, ListOffsets, ListPartition,
     ListedOffset, MorePartitions, NewTopic, OffsetSpec, Request, RequestError, Response, TopicConfig, TopicDescription,
     TopicRef, Trial,
 };
@@ -25,7 +25,16 @@ pub enum AdminError {
     Name(#[from] InvalidTopicName),
     /// It was refused, and nothing has changed.
     #[error(transparent)]
-    Refused(#[from] RequestError),
+    Refused(RequestError),
+    /// The partitions are made, but this one could not be opened, and perhaps others neither. Whoever asks for it is told
+    /// why; if its disk is full, it is opened once there is space.
+    #[error("{partition} is made, but {why}")]
+    NotOpened {
+        /// Which one.
+        partition: TopicPartition,
+        /// Why.
+        why: RequestError,
+    },
     /// The queue was closed; whether it was done is not known.
     #[error("the queue was closed")]
     Closed,
@@ -36,7 +45,8 @@ impl Queue {
     ///
     /// # Errors
     ///
-    /// [`AdminError`]: the name is none or taken, the settings make no sense, the disk has no space.
+    /// [`AdminError`]: the name is none or taken, the settings make no sense, the disk has no space. The topic is there all the
+    /// same if it was [`AdminError::NotOpened`].
     pub fn create_topic(&self, name: &str, partitions: u32, config: TopicConfig) -> Result<CreatedTopic, AdminError> {
         let topic = NewTopic::new(TopicName::new(name)?).partitions(partitions).config(config);
         let request = CreateTopics { topics: vec![topic], timeout_ms: patience_ms(), trial: Trial::Do };
@@ -163,8 +173,24 @@ impl Queue {
 /// The answer to a question about one thing.
 fn only<K, T>(answers: Vec<Answer<K, T>>) -> Result<T, AdminError> {
     match answers.into_iter().next() {
-        Some(answer) => Ok(answer.result?),
+        Some(answer) => answer.result.map_err(AdminError::from),
         None => Err(AdminError::Closed),
+    }
+}
+
+impl From<RequestError> for AdminError {
+    fn from(error: RequestError) -> Self {
+        match &error.detail {
+            Detail::NotOpened(partition) => Self::NotOpened { partition: partition.as_ref().clone(), why: error },
+            Detail::None
+            | Detail::Range { .. }
+            | Detail::LogEnd(_)
+            | Detail::Records(_)
+            | Detail::Leader { .. }
+            | Detail::Poisoned
+            | Detail::DiskFull(_)
+            | Detail::SpaceBound(_) => Self::Refused(error),
+        }
     }
 }
 

@@ -82,6 +82,7 @@ impl Positions {
                     | Detail::Leader { .. }
                     | Detail::Poisoned
                     | Detail::DiskFull(_)
+                    | Detail::NotOpened(_)
                     | Detail::SpaceBound(_) => None,
                 };
                 let gone = PollError::OutOfRange { partition: partition.clone(), position, range };

@@ -1,6 +1,7 @@
-//! Partitions that found no space when the node was opened: tried again now and then, and hosted once there is some.
+//! Partitions that found no space when the node was opened or their topic was made: tried again now and then, and hosted once
+//! there is some.
 //!
-//! The walk: the opening notes them. In each round of upkeep some are opened, outside the lock of the node, and the controller
+//! The walk: whoever could not open them notes them. In each round of upkeep some are opened, outside the lock of the node, and the controller
 //! is asked who leads them ([`Input::Lead`]); when it has said so ([`Output::Led`](crate::broker::Output::Led)), they are hosted.
 //!
 //! - Must not know: when a round is, and who may lead.
@@ -25,8 +26,8 @@ const TRIES_MAX: usize = 16;
 /// A partition that is to be tried again.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Absent {
-    dir: usize,
-    topic_id: TopicId,
+    pub(super) dir: usize,
+    pub(super) topic_id: TopicId,
 }
 
 /// A partition whose log is open now, and of which nobody has said yet who leads it.

@@ -7,6 +7,7 @@ use crate::disk::{Disk, DiskErrorKind, LogDir, OpenError, OpenOptions, OpenedLog
 use crate::id::{TopicId, TopicPartition};
 use crate::log::{Closing, LogConfig};
 use crate::partition::{Found, PartitionConfig, PartitionFacts, Reign};
+use crate::queue::node::absent::Absent;
 use crate::queue::node::outputs::{Task, Todo};
 use crate::queue::node::slot::Slot;
 use crate::queue::node::{Node, NotOpened};
@@ -80,7 +81,11 @@ impl<D: Disk> Node<D> {
                     let mut core = self.core.lock();
                     // Or one that is made under this name now would count as failed.
                     if core.is_of(&partition, topic_id) {
-                        core.give(self.clock.now(), Input::NotOpened { partition, why }, &mut todo);
+                        if matches!(why, NotOpened::DiskFull(_)) {
+                            core.absent.insert(partition.clone(), Absent { dir, topic_id });
+                        }
+                        let error = why.to_request_error();
+                        core.give(self.clock.now(), Input::NotOpened { partition, error }, &mut todo);
                         self.was_given(&mut core);
                     }
                 }
@@ -96,14 +101,14 @@ impl<D: Disk> Node<D> {
         partition: &TopicPartition,
         config: LogConfig,
         topic_id: TopicId,
-    ) -> Result<Option<OpenedLog<D>>, String> {
-        self.move_strays(partition, topic_id)?;
-        let mut dir = self.dirs[dir].lock();
+    ) -> Result<Option<OpenedLog<D>>, NotOpened> {
+        self.move_strays(partition, topic_id).map_err(NotOpened::Log)?;
+        let mut locked = self.dirs[dir].lock();
         if !self.core.lock().is_of(partition, topic_id) {
             return Ok(None);
         }
-        let opened = self.open_log_in(&mut dir, partition, config, Some(topic_id));
-        opened.map(Some).map_err(|error| error.to_string())
+        let opened = self.open_log_in(&mut locked, partition, config, Some(topic_id));
+        opened.map(Some).map_err(|error| NotOpened::log(&error, partition, &self.name_of(dir)))
     }
 
     pub(super) fn name_of(&self, dir: usize) -> String {
