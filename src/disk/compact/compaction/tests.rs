@@ -1,9 +1,9 @@
 //! What a compaction that fails leaves, and what it does not pass on.
 
 use super::*;
-use crate::disk::{LogFile, MemDisk, OpenOptions};
+use crate::disk::{LogFile, MemDisk, OpenOptions, ReadFault};
 use crate::id::TopicPartition;
-use crate::log::{Cleanup, LogConfig, Why};
+use crate::log::{Cleanup, Health, LogConfig, Why};
 use crate::record::{BatchBuilder, Codec, NewRecord};
 
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
