@@ -19,8 +19,10 @@ mod append;
 mod checkpoint;
 pub mod clean;
 mod config;
+mod emit;
 mod entries;
 mod epochs;
+mod facts;
 mod flush;
 mod index;
 mod indexes;
@@ -185,11 +187,6 @@ impl Log {
         }
     }
 
-    /// The settings.
-    pub fn config(&self) -> &LogConfig {
-        &self.config
-    }
-
     /// Changes the settings, from the next append, roll, retention or compaction on.
     ///
     /// # Errors
@@ -199,78 +196,6 @@ impl Log {
         config.check()?;
         self.config = config;
         Ok(())
-    }
-
-    /// The first readable offset.
-    pub fn log_start_offset(&self) -> Offset {
-        self.log_start_offset
-    }
-
-    /// The offset that the next record gets.
-    pub fn log_end_offset(&self) -> Offset {
-        self.log_end_offset
-    }
-
-    /// The end of what all in-sync replicas have.
-    pub fn high_watermark(&self) -> Offset {
-        self.high_watermark
-    }
-
-    /// The end of what no open transaction precedes, at most the high watermark.
-    pub fn last_stable_offset(&self) -> Offset {
-        let first = self.producers.first_unstable().map(|first| first.max(self.log_start_offset));
-        first.map_or(self.high_watermark, |first| first.min(self.high_watermark))
-    }
-
-    /// The end of what is in the page cache. Nobody reads past it.
-    pub fn written(&self) -> Offset {
-        self.acknowledged.written()
-    }
-
-    /// The end of what is on disk: the recovery point.
-    pub fn flushed(&self) -> Offset {
-        self.acknowledged.flushed()
-    }
-
-    /// Where each leader epoch begins.
-    pub fn epochs(&self) -> &EpochCache {
-        &self.epochs
-    }
-
-    /// What is known of producers.
-    pub fn producers(&self) -> &ProducerState {
-        &self.producers
-    }
-
-    /// Whether the log can go on.
-    pub fn health(&self) -> &Health {
-        &self.health
-    }
-
-    /// The segments, oldest first.
-    pub fn segments(&self) -> impl DoubleEndedIterator<Item = SegmentInfo> {
-        self.segments.values().map(SegmentInfo::from)
-    }
-
-    /// The segment that grows.
-    pub fn active_segment(&self) -> SegmentInfo {
-        SegmentInfo::from(self.active())
-    }
-
-    /// How many bytes of batches there are.
-    pub fn size(&self) -> u64 {
-        self.segments.values().map(|segment| u64::from(segment.size)).sum()
-    }
-
-    /// How many bytes the files of all segments have, or will have once all is written: batches and indexes. It takes no look at
-    /// each of them.
-    pub fn disk_bytes(&self) -> u64 {
-        self.sealed_bytes + self.active().disk_bytes()
-    }
-
-    /// How many bytes of batches are kept in memory.
-    pub fn cached_bytes(&self) -> u64 {
-        self.tail.bytes()
     }
 
     /// Raises the high watermark to `to`, at most what is written. It never goes back here.
@@ -417,74 +342,6 @@ impl Log {
 
     fn bytes_of_sealed(&self) -> u64 {
         self.segments.values().rev().skip(1).map(Segment::disk_bytes).sum()
-    }
-
-    fn assign_epoch(&mut self, epoch: LeaderEpoch, start: Offset, out: &mut Vec<Effect>) {
-        if self.epochs.assign(epoch, start) {
-            self.write_epochs(out);
-        }
-    }
-
-    fn write_epochs(&mut self, out: &mut Vec<Effect>) {
-        let bytes = self.epochs.encode().into();
-        self.emit(DiskOp::Replace { name: FileName::LeaderEpochs, bytes }, out);
-    }
-
-    fn emit(&mut self, op: DiskOp, out: &mut Vec<Effect>) -> OpSeq {
-        self.next_op += 1;
-        let seq = OpSeq(self.next_op);
-        out.push(Effect::Op(seq, op));
-        self.acknowledged.emitted(seq, self.log_end_offset);
-        seq
-    }
-
-    fn new_file(&mut self) -> FileId {
-        self.next_file += 1;
-        FileId(self.next_file)
-    }
-
-    /// Gives the files of the indexes the entries that they do not have yet.
-    fn write_index_entries(&mut self, out: &mut Vec<Effect>) {
-        let bases: Vec<Offset> = self.segments.keys().rev().take(2).copied().collect();
-        for base in bases {
-            self.write_indexes_of(base, out);
-        }
-    }
-
-    fn write_indexes_of(&mut self, base: Offset, out: &mut Vec<Effect>) {
-        let Some(segment) = self.segments.get_mut(&base) else { return };
-        let files = segment.files;
-        let entries = segment.indexes.as_mut().map(|indexes| {
-            [(files.index, indexes.take_offset_entries()), (files.time_index, indexes.take_time_entries())]
-        });
-        let aborted = segment.aborted_written.take(segment.aborted.as_bytes());
-        for (file, entries) in entries.into_iter().flatten() {
-            self.write_bytes(file, entries, out);
-        }
-        if let Some(entries) = aborted {
-            let file = self.txn_index_file(base, out);
-            self.write_bytes(file, Some(entries), out);
-        }
-    }
-
-    fn write_bytes(&mut self, file: FileId, entries: Option<(u32, bytes::Bytes)>, out: &mut Vec<Effect>) {
-        if let Some((position, bytes)) = entries {
-            self.emit(DiskOp::Write { file, position, parts: vec![Part::Bytes(bytes)] }, out);
-        }
-    }
-
-    /// The file of a segment's aborted transactions, made with the first of them.
-    fn txn_index_file(&mut self, base: Offset, out: &mut Vec<Effect>) -> FileId {
-        if let Some(file) = self.segments.get(&base).and_then(|segment| segment.files.txn_index) {
-            return file;
-        }
-        let file = self.new_file();
-        if let Some(segment) = self.segments.get_mut(&base) {
-            segment.files.txn_index = Some(file);
-        }
-        self.emit(DiskOp::Create { file, name: FileName::TxnIndex(base) }, out);
-        self.unsynced.named(OpSeq(self.next_op));
-        file
     }
 
     /// What always holds; run after every step.
