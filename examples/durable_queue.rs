@@ -9,7 +9,7 @@
 //! the queue how far each partition has come, and goes on there. Then everything is consumed and compared: nothing that was
 //! acknowledged may be missing, nothing may be there twice, and each partition must have its lines in order.
 //!
-//! With `--dir` the queue is left there for a look: `ottla topics DIR`.
+//! With `--dir` the queue is left there, in a directory that is new or empty, for a look: `ottla topics DIR`.
 #![expect(clippy::disallowed_methods, reason = "a program reads files and asks the clock")]
 #![expect(clippy::disallowed_types, reason = "a program asks the clock")]
 
@@ -58,27 +58,37 @@ fn main() -> Done<()> {
         None => sources(&scratch.path().join("sources.txt"))?,
     };
     let dir = dir.unwrap_or_else(|| scratch.path().join("queue"));
+    if std::fs::read_dir(&dir).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(format!("{} is not empty: what is there would count as lines of this run", dir.display()).into());
+    }
     let input = std::fs::read(&file)?;
     let lines: Vec<&[u8]> = lines(&input).collect();
     println!("{} lines, {} bytes of {}", lines.len(), input.len(), file.display());
 
     let began = Instant::now();
-    let acknowledged = run_and_kill(&dir, &file, lines.len())?;
+    let (acknowledged, killed) = run_and_kill(&dir, &file, lines.len())?;
     let produced = began.elapsed();
     let began = Instant::now();
     check(&dir, &lines, &acknowledged)?;
     let consumed = began.elapsed();
     let rate = |time: Duration| lines.len() as f64 / time.as_secs_f64().max(1e-9) / 1000.0;
     println!("nothing acknowledged is missing, nothing is twice, each partition is in order");
-    println!("produced, flushed, killed once: {:.0} k lines/s", rate(produced));
+    let killed = if killed { "killed once" } else { "done before it could be killed" };
+    println!("produced, flushed, {killed}: {:.0} k lines/s", rate(produced));
     println!("opened, consumed and compared:  {:.0} k lines/s", rate(consumed));
     Ok(())
 }
 
+fn bar(count: usize) -> Done<ProgressBar> {
+    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg}")?;
+    Ok(ProgressBar::new(count as u64).with_style(style))
+}
+
 /// Has a child produce everything, kills it once when half is acknowledged, and starts it again. Answers what was
-/// acknowledged: partitions and offsets.
-fn run_and_kill(dir: &Path, file: &Path, count: usize) -> Done<Vec<(u32, u64)>> {
-    let bar = ProgressBar::new(count as u64).with_style(ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg}")?);
+/// acknowledged, partitions and offsets, and whether it was killed: one that has little to do may be done before.
+fn run_and_kill(dir: &Path, file: &Path, count: usize) -> Done<(Vec<(u32, u64)>, bool)> {
+    let bar = bar(count)?;
+    let mut was_killed = false;
     let mut acknowledged = Vec::with_capacity(count);
     for run in 1.. {
         bar.set_message(format!("process {run}"));
@@ -98,12 +108,17 @@ fn run_and_kill(dir: &Path, file: &Path, count: usize) -> Done<Vec<(u32, u64)>> 
             }
         }
         let status = child.wait()?;
-        if is_killed {
+        if is_killed && !status.success() {
+            was_killed = true;
             bar.suspend(|| println!("killed when {} lines were acknowledged", acknowledged.len()));
             continue;
         }
         bar.finish_and_clear();
-        return if status.success() { Ok(acknowledged) } else { Err(format!("the child failed: {status}").into()) };
+        return if status.success() {
+            Ok((acknowledged, was_killed))
+        } else {
+            Err(format!("the child failed: {status}").into())
+        };
     }
     Err("there is always another run".into())
 }
@@ -176,7 +191,7 @@ fn check(dir: &Path, lines: &[&[u8]], acknowledged: &[(u32, u64)]) -> Done<()> {
     }
     let mut consumer = queue.consumer(&ConsumerConfig::default().reset(OffsetReset::Earliest))?;
     consumer.subscribe([TOPIC])?;
-    let mut left = lines.len();
+    let (mut left, bar) = (lines.len(), bar(lines.len())?.with_message("consuming"));
     while left > 0 {
         let records = consumer.poll(Duration::from_secs(30))?;
         if records.is_empty() {
@@ -190,7 +205,9 @@ fn check(dir: &Path, lines: &[&[u8]], acknowledged: &[(u32, u64)]) -> Done<()> {
             }
             left -= 1;
         }
+        bar.set_position((lines.len() - left) as u64);
     }
+    bar.finish_and_clear();
     if consumer.poll(Duration::from_millis(100))?.is_empty() {
         Ok(())
     } else {

@@ -7,9 +7,9 @@
 //! one lock around it, or no thread at all.
 //!
 //! What one input costs, without a disk, by one run of `cargo bench --bench broker` on a virtual core of a shared machine: a
-//! produce of a batch of 1 KiB with the report of its write, and a fetch of it from memory. Nothing here grows with what else
-//! there is; but the state of 10,000 logs is in no cache, which is what their lines show, and it shows on this machine with
-//! every layout that was tried.
+//! produce of a batch of 1 KiB with the report of its write, and a fetch of it from memory. No step here is taken for each of
+//! what else there is; but the state of 10,000 logs, or of as many that wait, is in no cache, which is what their lines show,
+//! and it shows on this machine with every layout that was tried.
 //!
 //! | partitions | fetches that wait elsewhere | produce, and its write reported | fetch from memory | raw: `memcpy` of the batch |
 //! |---|---|---|---|---|

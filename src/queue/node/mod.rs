@@ -7,8 +7,8 @@
 //!
 //! - May use: `broker`, `disk`, `message`, and its siblings in `queue`.
 //! - Must not know: rules. What is to be done is decided by the broker.
-//! - Always true: lock order is directory, then node, then lanes; no lock of the node is held during a call of the disk or
-//!   while somebody is told an answer.
+//! - Always true: lock order is directory, then node, then lanes; the lock of the node is not held during a call of the disk,
+//!   but at the close, nor while somebody is told an answer.
 
 mod absent;
 mod ask;
