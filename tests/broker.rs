@@ -6,17 +6,20 @@
 #[expect(unreachable_pub, reason = "a test has no outside")]
 mod hand;
 
-use hand::{Hand, at, produce};
+use hand::{DATE, Hand, at, produce};
 use ottla::broker::{DiskReport, Input, RequestId};
+use ottla::epoch::{ProducerEpoch, Sequence};
+use ottla::id::ProducerId;
 use ottla::log::LogConfig;
 use ottla::message::{
     Acks, DeleteBefore, DeleteRecords, Detail, Durability, ErrorCode, Fetch, FetchPartition, IsolationLevel,
-    ListOffsets, ListPartition, ListedOffset, NewTopic, OffsetSpec, Request, RequestError, Response,
+    ListOffsets, ListPartition, ListedOffset, NewTopic, OffsetSpec, Produce, ProducePartition, Request, RequestError,
+    Response,
 };
 use ottla::offset::Offset;
 use ottla::partition::{StopReason, Waiter};
-use ottla::record::Checked;
-use ottla::time::Instant;
+use ottla::record::{BatchBuilder, Checked, Codec, NewRecord, ProducerStamp, Rules};
+use ottla::time::{Instant, Timestamp};
 use proptest::prelude::*;
 
 fn fetch(names: &[&str], bytes_min: u32, wait_max_ms: u32) -> Request<Checked> {
@@ -209,13 +212,13 @@ fn offsets_are_found_by_their_end_and_by_their_date() {
     hand.ask(produce(Acks::None, Durability::Written, &[("t-0", "a")]));
     hand.work();
     let list = |at_offset| ListPartition { partition: at("t-0"), at: at_offset, current_leader_epoch: None };
-    let partitions = vec![list(OffsetSpec::Earliest), list(OffsetSpec::Latest), list(OffsetSpec::At(hand::DATE))];
+    let partitions = vec![list(OffsetSpec::Earliest), list(OffsetSpec::Latest), list(OffsetSpec::At(DATE))];
     let isolation = IsolationLevel::ReadUncommitted;
     let id = hand.ask(Request::ListOffsets(ListOffsets { isolation, partitions }));
     assert!(hand.answers.is_empty(), "one of them has to be looked for");
     let (waiter, partition, search) = hand.searches.pop().unwrap();
-    let offset = hand.found(&partition, &search, hand::DATE).unwrap();
-    let result = Ok(Some(ListedOffset { offset, timestamp: Some(hand::DATE), leader_epoch: None }));
+    let offset = hand.found(&partition, &search, DATE).unwrap();
+    let result = Ok(Some(ListedOffset { offset, timestamp: Some(DATE), leader_epoch: None }));
     hand.give(Input::Found { waiter, result: result.clone() });
     hand.give(Input::Found { waiter, result });
     let Response::ListOffsets(answers) = hand.answer(id) else { panic!() };
@@ -355,6 +358,31 @@ fn what_this_node_does_not_do_is_refused_so_that_one_can_turn_to_another() {
     let create = ottla::message::CreateTopics { topics: vec![topic], timeout_ms: 0, trial: Default::default() };
     let Response::CreateTopics(answers) = hand.answer_now(Request::CreateTopics(create)) else { panic!() };
     assert_eq!(answers[0].result.as_ref().unwrap_err().code, ErrorCode::NotController);
+}
+
+/// From an idempotent producer, in one record.
+fn first_of(id: ProducerId) -> Request<Checked> {
+    let stamp = ProducerStamp { id, epoch: ProducerEpoch::new(0), base_sequence: Sequence::new(0) };
+    let mut batch = BatchBuilder::new(Codec::None).producer(stamp);
+    batch.push(&NewRecord::new(DATE, None, Some(b"value"))).unwrap();
+    let batch = batch.build().unwrap().check(&Rules::default(), DATE).unwrap();
+    let partitions = vec![ProducePartition { partition: at("t-0"), batch, expected_offset: None }];
+    Request::Produce(Produce { acks: Acks::All, durability: Durability::Written, timeout_ms: 1_000, partitions })
+}
+
+#[test]
+fn upkeep_forgets_producers_that_have_been_idle_for_a_day_and_no_others() {
+    let mut hand = Hand::new(&["t-0"], LogConfig::default());
+    let id = hand.ask(first_of(ProducerId::new(7).unwrap()));
+    hand.work();
+    assert_eq!(offsets(hand.answer(id)), [Ok(Offset::ZERO)]);
+    let known = |hand: &Hand| hand.broker.partition(&at("t-0")).unwrap().log().producers().entries().count();
+    let expiration_ms = LogConfig::default().producer_id_expiration_ms as i64;
+    for (after, left) in [(expiration_ms - 1, 1), (expiration_ms, 0)] {
+        let date = Timestamp::from_millis(DATE.as_millis() + after);
+        hand.give(Input::Upkeep { partition: at("t-0"), date });
+        assert_eq!(known(&hand), left, "after {after} ms");
+    }
 }
 
 proptest! {

@@ -1,4 +1,4 @@
-//! Readers of what goes away: retention and readers in the same segments.
+//! Readers of what goes away or rots: retention and readers in the same segments, and a bit that has turned.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use ottla::Queue;
-use ottla::consumer::OffsetReset;
+use ottla::consumer::{OffsetReset, PollError};
 use ottla::disk::MemDisk;
 use ottla::id::TopicPartition;
-use ottla::message::{OffsetSpec, TopicConfig};
-use ottla::queue::{ConsumerConfig, ProducerConfig, Record};
+use ottla::message::{ErrorCode, OffsetSpec, TopicConfig};
+use ottla::offset::Offset;
+use ottla::queue::{ConsumeError, ConsumerConfig, ProducerConfig, Record};
 use ottla::time::Timestamp;
 
 /// How long a test waits for what must come.
@@ -89,4 +90,54 @@ fn who_reads_what_retention_removes_goes_on_at_the_log_start_and_is_told_of_no_f
         }
     });
     assert!(queue.close().is_clean());
+}
+
+#[test]
+fn what_rots_in_a_file_is_told_by_its_place_is_never_served_and_all_else_is_read() {
+    let disk = MemDisk::new();
+    let open = || Queue::builder().open_on(vec![disk.clone()]).unwrap();
+    let queue = open();
+    queue.create_topic("orders", 2, TopicConfig::default()).unwrap();
+    let producer = queue.producer(ProducerConfig::default().linger(Duration::ZERO)).unwrap();
+    for value in ["first", "second", "third"] {
+        for partition in 0..2 {
+            producer.send_and_wait(Record::to("orders").partition(partition).value(value)).unwrap();
+        }
+    }
+    drop(producer);
+    assert!(queue.close().is_clean());
+    let path = "orders-0/00000000000000000000.log";
+    let bytes = disk.contents()[path].clone();
+    let at = bytes.windows(6).position(|window| window == b"second").unwrap() as u64;
+    disk.flip_bit(path, at, 3).unwrap();
+
+    let queue = open();
+    let mut consumer = queue.consumer(&ConsumerConfig::default().reset(OffsetReset::Earliest)).unwrap();
+    consumer.subscribe(["orders"]).unwrap();
+    let rotten = TopicPartition::parse("orders-0").unwrap();
+    let (mut read, mut told) = (Vec::new(), Vec::new());
+    while read.len() < 5 {
+        match consumer.poll(LONG) {
+            Ok(records) => read.extend(records.iter().map(|record| {
+                let value = String::from_utf8(record.value().unwrap().to_vec()).unwrap();
+                (record.partition(), record.offset().get(), value)
+            })),
+            Err(error) => {
+                told.push(error);
+                // Whoever has seen it goes on behind it.
+                consumer.seek(&rotten, Offset::new(2)).unwrap();
+            }
+        }
+    }
+    read.sort();
+    let sound: Vec<_> = [(0, 0, "first"), (0, 2, "third"), (1, 0, "first"), (1, 1, "second"), (1, 2, "third")]
+        .map(|(partition, offset, value)| (partition, offset, value.to_owned()))
+        .to_vec();
+    assert_eq!(read, sound);
+    let [ConsumeError::Partition(PollError::Refused { partition, error })] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((partition, error.code), (&rotten, ErrorCode::CorruptMessage));
+    let text = error.to_string();
+    assert!(text.contains("offset 1"), "{text}");
+    let report = queue.close();
+    assert!(report.is_clean(), "{report}");
 }
